@@ -37,9 +37,6 @@ pub enum CommandError {
     /// Words in an order that the command does not know.
     #[error("ERR syntax error")]
     Syntax,
-    /// The bytes of the request are not the protocol; the connection ends.
-    #[error("ERR Protocol error: {0}")]
-    Protocol(String),
     /// The prefix and the whole text, for what occurs in one place only.
     #[error("{0}")]
     Text(String),

@@ -1,0 +1,4 @@
+//! A node of Larder: sockets, settings, logs and metrics around the core, which decides.
+
+pub mod limits;
+pub mod resp;
