@@ -2,3 +2,5 @@
 
 pub mod limits;
 pub mod resp;
+pub mod secret;
+pub mod settings;
