@@ -163,8 +163,16 @@ impl Layout {
     /// If `replicas` is zero or over [`REPLICAS_MAX`].
     #[must_use]
     pub fn new(cluster: u128, partitions: Partitions, replicas: usize) -> Self {
-        assert!((1..=REPLICAS_MAX).contains(&replicas), "replicas out of range");
-        Self { cluster, partitions, replicas, entries: BTreeMap::new() }
+        assert!(
+            (1..=REPLICAS_MAX).contains(&replicas),
+            "replicas out of range"
+        );
+        Self {
+            cluster,
+            partitions,
+            replicas,
+            entries: BTreeMap::new(),
+        }
     }
 
     /// The id of the cluster; layouts of different clusters never join.
@@ -194,13 +202,18 @@ impl Layout {
     /// What is known of `node`, if it has not left.
     #[must_use]
     pub fn entry(&self, node: NodeId) -> Option<&Entry> {
-        self.entries.get(&node).filter(|entry| entry.state != State::Left)
+        self.entries
+            .get(&node)
+            .filter(|entry| entry.state != State::Left)
     }
 
     /// The nodes that have not left.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Entry)> + Clone {
         let present = |(_, entry): &(&NodeId, &Entry)| entry.state != State::Left;
-        self.entries.iter().filter(present).map(|(node, entry)| (*node, entry))
+        self.entries
+            .iter()
+            .filter(present)
+            .map(|(node, entry)| (*node, entry))
     }
 
     /// Takes over what `other` knows; says whether that changed anything.
@@ -215,7 +228,11 @@ impl Layout {
         if (self.partitions, self.replicas) != (other.partitions, other.replicas) {
             return Err(LayoutError::OtherShape);
         }
-        let unknown = other.entries.keys().filter(|node| !self.entries.contains_key(node)).count();
+        let unknown = other
+            .entries
+            .keys()
+            .filter(|node| !self.entries.contains_key(node))
+            .count();
         if self.entries.len() + unknown > LAYOUT_ENTRIES_MAX {
             return Err(LayoutError::TooManyNodes);
         }
@@ -258,10 +275,23 @@ impl Layout {
             return Err(LayoutError::TooLong);
         }
         let mut layout = self.clone();
-        let Joiner { node, zone, weight, address } = joiner;
+        let Joiner {
+            node,
+            zone,
+            weight,
+            address,
+        } = joiner;
         let state = State::Joining;
         let (version, tokens_version, tokens) = (1, 1, Vec::new());
-        let entry = Entry { state, version, zone, weight, address, tokens_version, tokens };
+        let entry = Entry {
+            state,
+            version,
+            zone,
+            weight,
+            address,
+            tokens_version,
+            tokens,
+        };
         layout.entries.insert(node, entry);
         placement::choose_tokens(&mut layout, node);
         Ok(layout)
@@ -326,7 +356,10 @@ impl Layout {
         self.expect_state(old, &[State::Up, State::Leaving])?;
         let mut layout = self.clone();
         let tokens = layout.entries[&old].tokens.clone();
-        let entry = layout.entries.get_mut(&new).expect("its state was just read");
+        let entry = layout
+            .entries
+            .get_mut(&new)
+            .expect("its state was just read");
         entry.tokens = tokens;
         entry.tokens_version = next_version(entry.tokens_version);
         entry.state = State::Up;
@@ -343,7 +376,10 @@ impl Layout {
             return Err(LayoutError::TooLong);
         }
         let mut layout = self.clone();
-        let entry = layout.entries.get_mut(&node).expect("its state was just read");
+        let entry = layout
+            .entries
+            .get_mut(&node)
+            .expect("its state was just read");
         if entry.address != address {
             address.clone_into(&mut entry.address);
             entry.version = next_version(entry.version);
@@ -362,7 +398,11 @@ impl Layout {
 
     fn with_state(&self, node: NodeId, state: State) -> Self {
         let mut layout = self.clone();
-        layout.entries.get_mut(&node).expect("its state was just read").state = state;
+        layout
+            .entries
+            .get_mut(&node)
+            .expect("its state was just read")
+            .state = state;
         layout
     }
 
@@ -398,7 +438,12 @@ mod tests {
     fn nodes_that_left_are_remembered_up_to_a_limit() {
         let single = Partitions::new(1).expect("a power of two");
         let mut layout = Layout::new(7, single, 3);
-        let joiner = |node| Joiner { node, zone: String::new(), weight: 1, address: String::new() };
+        let joiner = |node| Joiner {
+            node,
+            zone: String::new(),
+            weight: 1,
+            address: String::new(),
+        };
         let fill = |layout: &mut Layout, from: usize, to: usize| {
             let nodes = (from..to).map(|number| (NodeId(number as u128), Entry::left()));
             layout.entries.extend(nodes);
@@ -406,8 +451,15 @@ mod tests {
         fill(&mut layout, 0, LAYOUT_ENTRIES_MAX / 2 - 1);
         let new = NodeId(u128::MAX);
         assert!(layout.with_joining(joiner(new)).is_ok());
-        fill(&mut layout, LAYOUT_ENTRIES_MAX / 2 - 1, LAYOUT_ENTRIES_MAX / 2);
-        assert_eq!(layout.with_joining(joiner(new)), Err(LayoutError::TooManyNodes));
+        fill(
+            &mut layout,
+            LAYOUT_ENTRIES_MAX / 2 - 1,
+            LAYOUT_ENTRIES_MAX / 2,
+        );
+        assert_eq!(
+            layout.with_joining(joiner(new)),
+            Err(LayoutError::TooManyNodes)
+        );
 
         fill(&mut layout, LAYOUT_ENTRIES_MAX / 2, LAYOUT_ENTRIES_MAX);
         let mut one = Layout::new(7, single, 3);

@@ -63,7 +63,11 @@ impl Layout {
         let mut layout = Self::new(cluster, partitions, replicas);
         for _ in 0..reader.count(LAYOUT_ENTRIES_MAX)? {
             let node = NodeId(reader.u128_be()?);
-            if layout.entries.last_key_value().is_some_and(|(last, _)| *last >= node) {
+            if layout
+                .entries
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= node)
+            {
                 return Err(DecodeError::Inconsistent);
             }
             layout.entries.insert(node, decode_entry(&mut reader)?);
@@ -117,13 +121,25 @@ fn decode_entry(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
         }
         tokens.push(token);
     }
-    Ok(Entry { state, version, zone, weight, address, tokens_version, tokens })
+    Ok(Entry {
+        state,
+        version,
+        zone,
+        weight,
+        address,
+        tokens_version,
+        tokens,
+    })
 }
 
 /// A bound on versions keeps room for the next one.
 fn decode_version(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
     let version = reader.varint()?;
-    if version <= LAYOUT_VERSION_MAX { Ok(version) } else { Err(DecodeError::OverLimit) }
+    if version <= LAYOUT_VERSION_MAX {
+        Ok(version)
+    } else {
+        Err(DecodeError::OverLimit)
+    }
 }
 
 fn decode_text(reader: &mut Reader<'_>, max: usize) -> Result<String, DecodeError> {
@@ -137,6 +153,9 @@ fn decode_token(reader: &mut Reader<'_>) -> Result<Token, DecodeError> {
         return Err(DecodeError::Inconsistent);
     }
     let mut padded = [0; size_of::<u128>()];
-    padded.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    padded
+        .iter_mut()
+        .zip(bytes)
+        .for_each(|(to, from)| *to = *from);
     Ok(Token(u128::from_be_bytes(padded)))
 }

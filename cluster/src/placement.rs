@@ -64,23 +64,32 @@ pub(crate) fn choose_heirs(layout: &mut Layout, node: NodeId) {
     let mut heirs = Plan::new(ring, layout.replicas, Some(leaver))
         .choose_heirs_of(leaver, &candidates(layout, node));
     heirs.sort_unstable();
-    drop_useless_tokens(layout, node, heirs.iter().map(|(_, heir)| members[*heir]).collect());
+    drop_useless_tokens(
+        layout,
+        node,
+        heirs.iter().map(|(_, heir)| members[*heir]).collect(),
+    );
     for (index, heir) in heirs {
-        plant(layout, members[heir], partition_at(index), |tokens| gap_behind(tokens, node));
+        plant(layout, members[heir], partition_at(index), |tokens| {
+            gap_behind(tokens, node)
+        });
     }
     raise_versions(layout, &before);
 }
 
 fn position(ring: &Ring, node: NodeId) -> usize {
-    let found = ring.members.binary_search_by_key(&node, |member| member.node);
+    let found = ring
+        .members
+        .binary_search_by_key(&node, |member| member.node);
     found.expect("the caller has put the node on the ring")
 }
 
 /// All partitions, in an order of the node's own.
 fn candidates(layout: &Layout, node: NodeId) -> Vec<usize> {
     let partitions = 0..layout.partitions.count();
-    let mut order: Vec<(u128, usize)> =
-        partitions.map(|index| (draw(node, partition_at(index)), index)).collect();
+    let mut order: Vec<(u128, usize)> = partitions
+        .map(|index| (draw(node, partition_at(index)), index))
+        .collect();
     order.sort_unstable();
     order.into_iter().map(|(_, index)| index).collect()
 }
@@ -96,7 +105,10 @@ fn draw(node: NodeId, partition: PartitionId) -> u128 {
 
 fn raise_versions(layout: &mut Layout, before: &Layout) {
     for (node, entry) in &mut layout.entries {
-        let unchanged = before.entries.get(node).is_none_or(|old| old.tokens == entry.tokens);
+        let unchanged = before
+            .entries
+            .get(node)
+            .is_none_or(|old| old.tokens == entry.tokens);
         if !unchanged {
             entry.tokens_version = next_version(entry.tokens_version);
         }
@@ -140,9 +152,15 @@ type Gap = (Option<Token>, Option<Token>);
 
 /// In front of the primary's token, and behind those of nodes that are leaving.
 fn gap_in_front(tokens: &[Planted]) -> Gap {
-    let front = tokens.iter().position(|planted| planted.stays).unwrap_or(tokens.len());
+    let front = tokens
+        .iter()
+        .position(|planted| planted.stays)
+        .unwrap_or(tokens.len());
     let (before, behind) = tokens.split_at(front);
-    (before.last().map(|planted| planted.token), behind.first().map(|planted| planted.token))
+    (
+        before.last().map(|planted| planted.token),
+        behind.first().map(|planted| planted.token),
+    )
 }
 
 /// Directly behind the token of `leaver`, or behind all if that holds the partition by a token in
@@ -150,7 +168,10 @@ fn gap_in_front(tokens: &[Planted]) -> Gap {
 fn gap_behind(tokens: &[Planted], leaver: NodeId) -> Gap {
     let leavers = tokens.iter().position(|planted| planted.node == leaver);
     let (before, behind) = tokens.split_at(leavers.map_or(tokens.len(), |index| index + 1));
-    (before.last().map(|planted| planted.token), behind.first().map(|planted| planted.token))
+    (
+        before.last().map(|planted| planted.token),
+        behind.first().map(|planted| planted.token),
+    )
 }
 
 /// Adds a token of `node` to `partition`, in the gap that `gap` finds.
@@ -176,7 +197,11 @@ fn plant(
         spread(layout, partition);
         (low, high) = bounds(layout);
     }
-    add_token(layout, node, Token(point_between(low, high, draw(node, partition))));
+    add_token(
+        layout,
+        node,
+        Token(point_between(low, high, draw(node, partition))),
+    );
 }
 
 /// A point in the middle half of the gap, with few digits, since each is stored.
@@ -214,14 +239,24 @@ fn tokens_in(layout: &Layout, partition: PartitionId) -> Vec<Planted> {
     let mut found = Vec::new();
     for (node, entry) in layout.nodes() {
         let start = entry.tokens.partition_point(|token| *token < first);
-        let here = entry.tokens[start..].iter().take_while(|token| **token <= last);
+        let here = entry.tokens[start..]
+            .iter()
+            .take_while(|token| **token <= last);
         let stays = STAYING.contains(&entry.state);
-        found.extend(here.map(|token| Planted { token: *token, node, stays }));
+        found.extend(here.map(|token| Planted {
+            token: *token,
+            node,
+            stays,
+        }));
     }
     found.sort_unstable();
     found
 }
 
 fn tokens_mut(layout: &mut Layout, node: NodeId) -> &mut Vec<Token> {
-    &mut layout.entries.get_mut(&node).expect("a node of the ring is in the layout").tokens
+    &mut layout
+        .entries
+        .get_mut(&node)
+        .expect("a node of the ring is in the layout")
+        .tokens
 }

@@ -49,12 +49,21 @@ impl Plan {
     pub(crate) fn new(ring: Ring, replicas: usize, leaver: Option<usize>) -> Self {
         let members = ring.members.len();
         let weights: Vec<i64> = (0..members)
-            .map(|index| if Some(index) == leaver { 0 } else { ring.members[index].weight.into() })
+            .map(|index| {
+                if Some(index) == leaver {
+                    0
+                } else {
+                    ring.members[index].weight.into()
+                }
+            })
             .collect();
         let reach = reach_of(&ring, &weights, replicas);
         let partitions = ring.slots.len() as i64;
         let total: i64 = weights.iter().sum();
-        let primary_targets = weights.iter().map(|w| partitions * SCALE * w / total).collect();
+        let primary_targets = weights
+            .iter()
+            .map(|w| partitions * SCALE * w / total)
+            .collect();
         let copy_targets = copy_targets(&ring, &weights, replicas, reach);
         let mut plan = Self {
             replicas,
@@ -170,7 +179,11 @@ impl Plan {
     /// By how much a node may miss its share of primaries: with zones a little, because changes
     /// within a zone move least.
     fn slack(&self, member: usize) -> i64 {
-        if self.reach.zones == 1 { 0 } else { self.primary_targets[member] / SLACK }
+        if self.reach.zones == 1 {
+            0
+        } else {
+            self.primary_targets[member] / SLACK
+        }
     }
 
     /// The next candidates for `taker`, taken off the queue: partitions whose primary leads too
@@ -182,7 +195,11 @@ impl Plan {
         near: &mut VecDeque<usize>,
     ) -> Vec<usize> {
         let is_small = self.ring.members.len() <= self.replicas;
-        let enough = if is_small || self.lists.is_empty() { 1 } else { PLACEMENT_CANDIDATES_MAX };
+        let enough = if is_small || self.lists.is_empty() {
+            1
+        } else {
+            PLACEMENT_CANDIDATES_MAX
+        };
         let mut candidates = Vec::new();
         let mut later = Vec::new();
         while candidates.len() < enough {
@@ -310,7 +327,9 @@ impl Plan {
         for distance in 0..partitions {
             let at = (index + distance) % partitions;
             let mut list = Vec::with_capacity(self.replicas);
-            let back = self.walker.list(&self.ring.members, &self.ring.slots, at, &mut list);
+            let back = self
+                .walker
+                .list(&self.ring.members, &self.ring.slots, at, &mut list);
             // Each list looks back at least as far as the one before it, so none beyond does.
             if back < distance && self.lists[at].1 < distance {
                 break;
@@ -323,12 +342,20 @@ impl Plan {
 
     fn compute_lists(&mut self) {
         // Everybody is in every list as long as there are no more nodes than replicas.
-        if self.reach.nodes == self.primary_targets.iter().filter(|target| **target > 0).count() {
+        if self.reach.nodes
+            == self
+                .primary_targets
+                .iter()
+                .filter(|target| **target > 0)
+                .count()
+        {
             return;
         }
         for at in 0..self.ring.slots.len() {
             let mut list = Vec::new();
-            let back = self.walker.list(&self.ring.members, &self.ring.slots, at, &mut list);
+            let back = self
+                .walker
+                .list(&self.ring.members, &self.ring.slots, at, &mut list);
             list.iter().for_each(|member| self.copies[*member] += 1);
             self.originals.push(list.clone());
             self.lists.push((list, back));
@@ -340,7 +367,9 @@ impl Plan {
         let partitions = self.ring.slots.len();
         let reach = (self.replicas - 1).min(partitions / 2);
         let is_member = |at: usize| i64::from(self.ring.slots[at % partitions] == member);
-        (1..=reach).map(|d| is_member(index + d) + is_member(index + partitions - d)).sum()
+        (1..=reach)
+            .map(|d| is_member(index + d) + is_member(index + partitions - d))
+            .sum()
     }
 
     fn before(&self, index: usize) -> usize {
@@ -364,12 +393,20 @@ fn penalty(count: i64, target: i64) -> i64 {
 
 /// How many nodes and zones a list will have when the change is done.
 fn reach_of(ring: &Ring, weights: &[i64], replicas: usize) -> Reach {
-    let staying = || ring.members.iter().zip(weights).filter(|(_, weight)| **weight > 0);
+    let staying = || {
+        ring.members
+            .iter()
+            .zip(weights)
+            .filter(|(_, weight)| **weight > 0)
+    };
     let mut zones: Vec<usize> = staying().map(|(member, _)| member.zone).collect();
     zones.sort_unstable();
     zones.dedup();
     let nodes = staying().count().min(replicas);
-    Reach { nodes, zones: zones.len().min(nodes) }
+    Reach {
+        nodes,
+        zones: zones.len().min(nodes),
+    }
 }
 
 /// The even shares of copies, scaled: by weight, as far as no node, and no zone if there are
@@ -377,10 +414,17 @@ fn reach_of(ring: &Ring, weights: &[i64], replicas: usize) -> Reach {
 fn copy_targets(ring: &Ring, weights: &[i64], replicas: usize, reach: Reach) -> Vec<i64> {
     let by_zone = reach.zones == replicas;
     let group = |index: usize| {
-        if by_zone { ring.members[index].zone } else { index }
+        if by_zone {
+            ring.members[index].zone
+        } else {
+            index
+        }
     };
     let mut group_weights = vec![0; ring.members.len()];
-    weights.iter().enumerate().for_each(|(index, weight)| group_weights[group(index)] += weight);
+    weights
+        .iter()
+        .enumerate()
+        .for_each(|(index, weight)| group_weights[group(index)] += weight);
 
     let whole = ring.slots.len() as i64 * SCALE;
     let mut is_full = vec![false; group_weights.len()];

@@ -53,12 +53,17 @@ pub(crate) struct Ring {
 impl Ring {
     /// The ring of those nodes of `layout` whose state is among `states`.
     pub(crate) fn of(layout: &Layout, states: &[State]) -> Self {
-        let present = layout.nodes().filter(|(_, entry)| states.contains(&entry.state));
+        let present = layout
+            .nodes()
+            .filter(|(_, entry)| states.contains(&entry.state));
         let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, entry) in present.clone() {
             zones.insert(&entry.zone, 0);
         }
-        zones.values_mut().enumerate().for_each(|(number, zone)| *zone = number);
+        zones
+            .values_mut()
+            .enumerate()
+            .for_each(|(number, zone)| *zone = number);
 
         let mut first: Vec<Option<(Token, usize)>> = vec![None; layout.partitions().count()];
         let mut members = Vec::new();
@@ -69,7 +74,11 @@ impl Ring {
                     *first = Some((*token, members.len()));
                 }
             }
-            members.push(Member { node, zone: zones[&*entry.zone], weight: entry.weight });
+            members.push(Member {
+                node,
+                zone: zones[&*entry.zone],
+                weight: entry.weight,
+            });
         }
         Self {
             members,
@@ -87,7 +96,10 @@ impl Ring {
         zones.sort_unstable();
         zones.dedup();
         let nodes = holders().count().min(replicas);
-        Reach { nodes, zones: zones.len().min(nodes) }
+        Reach {
+            nodes,
+            zones: zones.len().min(nodes),
+        }
     }
 }
 
@@ -131,7 +143,14 @@ pub(crate) struct Walker {
 impl Walker {
     pub(crate) fn new(members: usize, reach: Reach) -> Self {
         let (member_met, zone_met) = (vec![0; members], vec![0; members]);
-        Self { reach, member_met, zone_met, walk: 0, spares: Vec::new(), steps: 0 }
+        Self {
+            reach,
+            member_met,
+            zone_met,
+            walk: 0,
+            spares: Vec::new(),
+            steps: 0,
+        }
     }
 
     /// Writes the preference list of the partition at `from` into `list`; returns how many steps
@@ -146,7 +165,10 @@ impl Walker {
         list.clear();
         self.spares.clear();
         self.walk += 1;
-        let backwards = slots[..=from].iter().rev().chain(slots[from + 1..].iter().rev());
+        let backwards = slots[..=from]
+            .iter()
+            .rev()
+            .chain(slots[from + 1..].iter().rev());
         let mut back = 0;
         for (steps, member) in backwards.enumerate() {
             back = steps;
@@ -220,7 +242,12 @@ impl Ownership {
             nodes.extend(next);
             let length = |length| u16::try_from(length).expect("at most 32 nodes");
             let (current, next) = (length(current.len()), length(next.len()));
-            spans.push(Span { start, current, owners: length(owners), next });
+            spans.push(Span {
+                start,
+                current,
+                owners: length(owners),
+                next,
+            });
         }
         Self {
             partitions: layout.partitions(),
@@ -269,7 +296,11 @@ impl Ownership {
     #[must_use]
     pub fn preference(&self, partition: PartitionId) -> &[NodeId] {
         let current = self.current(partition);
-        if current.is_empty() { self.next(partition) } else { current }
+        if current.is_empty() {
+            self.next(partition)
+        } else {
+            current
+        }
     }
 
     /// On how many nodes `partition` is kept now: `replicas`, or as many nodes as there are.
@@ -295,7 +326,9 @@ impl Ownership {
 
     /// The partitions that `node` is an owner of, clockwise.
     pub fn partitions_of(&self, node: NodeId) -> impl Iterator<Item = PartitionId> {
-        self.partitions.iter().filter(move |partition| self.is_owner(node, *partition))
+        self.partitions
+            .iter()
+            .filter(move |partition| self.is_owner(node, *partition))
     }
 
     /// What each node holds by the current lists.
@@ -320,7 +353,9 @@ fn lists_of(layout: &Layout, states: &[State]) -> Vec<Vec<NodeId>> {
     let mut list = Vec::new();
     let list_of = |from| {
         walker.list(&ring.members, &ring.slots, from, &mut list);
-        list.iter().map(|member| ring.members[*member].node).collect()
+        list.iter()
+            .map(|member| ring.members[*member].node)
+            .collect()
     };
     (0..ring.slots.len()).map(list_of).collect()
 }

@@ -29,7 +29,9 @@ impl Partitions {
     #[must_use]
     pub fn new(count: usize) -> Option<Self> {
         let possible = count.is_power_of_two() && count <= PARTITIONS_MAX;
-        possible.then(|| Self { bits: count.trailing_zeros() })
+        possible.then(|| Self {
+            bits: count.trailing_zeros(),
+        })
     }
 
     /// The number of partitions.
@@ -53,9 +55,20 @@ impl Partitions {
     /// The first and the last token of `partition`.
     #[must_use]
     pub fn range(self, partition: PartitionId) -> (Token, Token) {
-        assert!(partition.index() < self.count(), "a partition of another ring");
-        let last_offset = if self.bits == 0 { u128::MAX } else { u128::MAX >> self.bits };
-        let first = if self.bits == 0 { 0 } else { u128::from(partition.0) << (128 - self.bits) };
+        assert!(
+            partition.index() < self.count(),
+            "a partition of another ring"
+        );
+        let last_offset = if self.bits == 0 {
+            u128::MAX
+        } else {
+            u128::MAX >> self.bits
+        };
+        let first = if self.bits == 0 {
+            0
+        } else {
+            u128::from(partition.0) << (128 - self.bits)
+        };
         (Token(first), Token(first + last_offset))
     }
 }
@@ -91,8 +104,15 @@ impl KeyPlace {
     pub fn of(key: &[u8]) -> Self {
         let whole = md5_number(key);
         let tag = hash_tag(key);
-        let token = if tag.len() == key.len() { whole } else { md5_number(tag) };
-        Self { token: Token(token), key_hash: (whole >> 64) as u64 }
+        let token = if tag.len() == key.len() {
+            whole
+        } else {
+            md5_number(tag)
+        };
+        Self {
+            token: Token(token),
+            key_hash: (whole >> 64) as u64,
+        }
     }
 
     /// The partition of the key.
@@ -163,15 +183,34 @@ mod tests {
     #[test]
     fn the_place_of_a_key_never_changes() {
         let cases: &[(&str, u128, u64, u16)] = &[
-            ("", 0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e, 0xd41d_8cd9_8f00_b204, 848),
-            ("abc", 0x9001_5098_3cd2_4fb0_d696_3f7d_28e1_7f72, 0x9001_5098_3cd2_4fb0, 576),
-            ("x{abc}", 0x9001_5098_3cd2_4fb0_d696_3f7d_28e1_7f72, 0x17c7_a02a_754d_73a7, 576),
+            (
+                "",
+                0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e,
+                0xd41d_8cd9_8f00_b204,
+                848,
+            ),
+            (
+                "abc",
+                0x9001_5098_3cd2_4fb0_d696_3f7d_28e1_7f72,
+                0x9001_5098_3cd2_4fb0,
+                576,
+            ),
+            (
+                "x{abc}",
+                0x9001_5098_3cd2_4fb0_d696_3f7d_28e1_7f72,
+                0x17c7_a02a_754d_73a7,
+                576,
+            ),
         ];
         for (key, token, hash, partition) in cases {
             let place = KeyPlace::of(key.as_bytes());
             assert_eq!(place.token, Token(*token), "{key}");
             assert_eq!(place.key_hash, *hash, "{key}: {:x}", place.key_hash);
-            assert_eq!(place.partition(Partitions::DEFAULT), PartitionId(*partition), "{key}");
+            assert_eq!(
+                place.partition(Partitions::DEFAULT),
+                PartitionId(*partition),
+                "{key}"
+            );
             assert_eq!(place.token, key_token(key.as_bytes()));
             assert_eq!(place.key_hash, key_hash(key.as_bytes()));
         }

@@ -14,7 +14,12 @@ use larder_crdt::codec::{DecodeError, Writer};
 use proptest::prelude::*;
 
 fn joiner(number: u128) -> Joiner {
-    Joiner { node: NodeId(number), zone: "z".into(), weight: 1, address: "a:1".into() }
+    Joiner {
+        node: NodeId(number),
+        zone: "z".into(),
+        weight: 1,
+        address: "a:1".into(),
+    }
 }
 
 fn new_layout() -> Layout {
@@ -23,7 +28,11 @@ fn new_layout() -> Layout {
 
 fn cluster_of(count: u128) -> Layout {
     (1..=count).fold(new_layout(), |layout, number| {
-        layout.with_joining(joiner(number)).unwrap().become_up(NodeId(number)).unwrap()
+        layout
+            .with_joining(joiner(number))
+            .unwrap()
+            .become_up(NodeId(number))
+            .unwrap()
     })
 }
 
@@ -77,7 +86,10 @@ fn an_address_and_tokens_changed_on_two_sides_are_both_kept() {
     let base = cluster_of(4);
     let mut moved = base.with_address(NodeId(1), "b:2").unwrap();
     let inherited = base.forget(NodeId(4)).unwrap();
-    assert_ne!(inherited.entries()[&NodeId(1)].tokens, base.entries()[&NodeId(1)].tokens);
+    assert_ne!(
+        inherited.entries()[&NodeId(1)].tokens,
+        base.entries()[&NodeId(1)].tokens
+    );
     moved.join(&inherited).unwrap();
     let entry = moved.entry(NodeId(1)).unwrap();
     assert_eq!(entry.address, "b:2");
@@ -91,7 +103,10 @@ fn layouts_of_other_clusters_or_shapes_are_refused_unchanged() {
     let shape = |cluster, partitions, replicas| {
         Layout::new(cluster, Partitions::new(partitions).unwrap(), replicas)
     };
-    assert_eq!(layout.join(&shape(8, 64, 2)), Err(LayoutError::OtherCluster));
+    assert_eq!(
+        layout.join(&shape(8, 64, 2)),
+        Err(LayoutError::OtherCluster)
+    );
     assert_eq!(layout.join(&shape(7, 32, 2)), Err(LayoutError::OtherShape));
     assert_eq!(layout.join(&shape(7, 64, 3)), Err(LayoutError::OtherShape));
     assert_eq!(layout, before);
@@ -102,16 +117,29 @@ fn what_a_joining_node_says_of_itself_has_limits() {
     let layout = cluster_of(1);
     let with = |zone: usize, address: usize, weight: u32| {
         let (zone, address) = ("z".repeat(zone), "a".repeat(address));
-        let joiner = Joiner { node: NodeId(9), zone, weight, address };
-        layout.with_joining(joiner).map(|layout| Layout::decode(&layout.encode()).is_ok())
+        let joiner = Joiner {
+            node: NodeId(9),
+            zone,
+            weight,
+            address,
+        };
+        layout
+            .with_joining(joiner)
+            .map(|layout| Layout::decode(&layout.encode()).is_ok())
     };
-    assert_eq!(with(ZONE_BYTES_MAX, ADDRESS_BYTES_MAX, WEIGHT_MAX), Ok(true));
+    assert_eq!(
+        with(ZONE_BYTES_MAX, ADDRESS_BYTES_MAX, WEIGHT_MAX),
+        Ok(true)
+    );
     assert_eq!(with(ZONE_BYTES_MAX + 1, 0, 1), Err(LayoutError::TooLong));
     assert_eq!(with(0, ADDRESS_BYTES_MAX + 1, 1), Err(LayoutError::TooLong));
     assert_eq!(with(0, 0, 0), Err(LayoutError::BadWeight));
     assert_eq!(with(0, 0, WEIGHT_MAX + 1), Err(LayoutError::BadWeight));
     let long = "a".repeat(ADDRESS_BYTES_MAX + 1);
-    assert_eq!(layout.with_address(NodeId(1), &long), Err(LayoutError::TooLong));
+    assert_eq!(
+        layout.with_address(NodeId(1), &long),
+        Err(LayoutError::TooLong)
+    );
 }
 
 /// A layout of one node, with every number as given.
@@ -131,7 +159,17 @@ impl Forged {
     fn new() -> Self {
         let (bits, replicas, entries, state, version) = (6, 2, 1, 2, 1);
         let (weight, zone, tokens, token) = (1, 1, 1, vec![1]);
-        Self { bits, replicas, entries, state, version, weight, zone, tokens, token }
+        Self {
+            bits,
+            replicas,
+            entries,
+            state,
+            version,
+            weight,
+            zone,
+            tokens,
+            token,
+        }
     }
 
     fn decode(&self) -> Result<Layout, DecodeError> {
@@ -158,33 +196,85 @@ impl Forged {
 fn forged_numbers_are_refused() {
     assert!(Forged::new().decode().is_ok());
     let last = LAYOUT_VERSION_MAX;
-    assert!(Forged { version: last, ..Forged::new() }.decode().is_ok());
+    assert!(
+        Forged {
+            version: last,
+            ..Forged::new()
+        }
+        .decode()
+        .is_ok()
+    );
     let over = [
-        Forged { bits: 17, ..Forged::new() },
-        Forged { replicas: REPLICAS_MAX + 1, ..Forged::new() },
-        Forged { entries: LAYOUT_ENTRIES_MAX + 1, ..Forged::new() },
-        Forged { version: last + 1, ..Forged::new() },
-        Forged { weight: 0, ..Forged::new() },
-        Forged { weight: u64::from(WEIGHT_MAX) + 1, ..Forged::new() },
-        Forged { zone: ZONE_BYTES_MAX + 1, ..Forged::new() },
-        Forged { tokens: TOKENS_MAX + 1, ..Forged::new() },
-        Forged { token: vec![1; 17], ..Forged::new() },
+        Forged {
+            bits: 17,
+            ..Forged::new()
+        },
+        Forged {
+            replicas: REPLICAS_MAX + 1,
+            ..Forged::new()
+        },
+        Forged {
+            entries: LAYOUT_ENTRIES_MAX + 1,
+            ..Forged::new()
+        },
+        Forged {
+            version: last + 1,
+            ..Forged::new()
+        },
+        Forged {
+            weight: 0,
+            ..Forged::new()
+        },
+        Forged {
+            weight: u64::from(WEIGHT_MAX) + 1,
+            ..Forged::new()
+        },
+        Forged {
+            zone: ZONE_BYTES_MAX + 1,
+            ..Forged::new()
+        },
+        Forged {
+            tokens: TOKENS_MAX + 1,
+            ..Forged::new()
+        },
+        Forged {
+            token: vec![1; 17],
+            ..Forged::new()
+        },
     ];
     for (number, forged) in over.iter().enumerate() {
-        assert_eq!(forged.decode(), Err(DecodeError::OverLimit), "case {number}");
+        assert_eq!(
+            forged.decode(),
+            Err(DecodeError::OverLimit),
+            "case {number}"
+        );
     }
-    let truncated = Forged { tokens: TOKENS_MAX, ..Forged::new() };
+    let truncated = Forged {
+        tokens: TOKENS_MAX,
+        ..Forged::new()
+    };
     assert_eq!(truncated.decode(), Err(DecodeError::Truncated));
-    let unknown = Forged { state: 5, ..Forged::new() };
+    let unknown = Forged {
+        state: 5,
+        ..Forged::new()
+    };
     assert_eq!(unknown.decode(), Err(DecodeError::UnknownTag));
-    let longer_than_needed = Forged { token: vec![1, 0], ..Forged::new() };
+    let longer_than_needed = Forged {
+        token: vec![1, 0],
+        ..Forged::new()
+    };
     assert_eq!(longer_than_needed.decode(), Err(DecodeError::Inconsistent));
     assert_eq!(Layout::decode(&[2]), Err(DecodeError::UnknownTag));
 }
 
 #[test]
 fn a_version_at_its_limit_stays_readable() {
-    let layout = Forged { version: LAYOUT_VERSION_MAX, ..Forged::new() }.decode().unwrap();
+    let layout = Forged {
+        version: LAYOUT_VERSION_MAX,
+        ..Forged::new()
+    }
+    .decode()
+    .unwrap();
     let moved = layout.with_address(NodeId(1), "b:2").unwrap();
     assert_eq!(Layout::decode(&moved.encode()), Ok(moved));
 }
@@ -195,16 +285,31 @@ fn a_cluster_has_room_for_so_many_nodes() {
     for number in 0..LAYOUT_NODES_MAX as u128 {
         layout = layout.with_joining(joiner(number)).unwrap();
     }
-    assert_eq!(layout.with_joining(joiner(1 << 20)), Err(LayoutError::TooManyNodes));
-    assert!(layout.leave(NodeId(5)).unwrap().with_joining(joiner(1 << 20)).is_ok());
+    assert_eq!(
+        layout.with_joining(joiner(1 << 20)),
+        Err(LayoutError::TooManyNodes)
+    );
+    assert!(
+        layout
+            .leave(NodeId(5))
+            .unwrap()
+            .with_joining(joiner(1 << 20))
+            .is_ok()
+    );
 }
 
 #[test]
 fn the_digest_names_exactly_one_state() {
     let layout = cluster_of(3);
-    assert_eq!(layout.digest(), Layout::decode(&layout.encode()).unwrap().digest());
+    assert_eq!(
+        layout.digest(),
+        Layout::decode(&layout.encode()).unwrap().digest()
+    );
     assert_ne!(layout.digest(), layout.leave(NodeId(1)).unwrap().digest());
-    assert_ne!(layout.digest(), layout.with_address(NodeId(1), "b:2").unwrap().digest());
+    assert_ne!(
+        layout.digest(),
+        layout.with_address(NodeId(1), "b:2").unwrap().digest()
+    );
 }
 
 /// One step of a random history; what is not allowed changes nothing.
