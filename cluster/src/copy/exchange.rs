@@ -1,0 +1,411 @@
+//! `delta_since` and `join`: how two copies tell each other what they have seen.
+//!
+//! ```text
+//! owner A                                            owner B
+//! missing = clock(A) - known(B)
+//! Delta { since: known(B), clock: clock(A),
+//!         elements with their missing dots } ──────▶ clock(B) covers since?  no: refused (rule 7)
+//!                                                    each element: Row::join, dots into clock, log
+//!                   ◀────── durable clock of B, once fsynced (rule 2)
+//! ```
+
+use larder_crdt::{ActorTable, Clock, DecodeError, Dot, Reader, Row, Stamp, Writer};
+
+use super::{Copy, CopyId};
+use crate::env::Env;
+use crate::limits::{ACTORS_PER_PARTITION_MAX, DELTA_ELEMENTS_MAX, LOG_ENTRIES_MAX};
+use crate::record::{self, decode_group, encode_group};
+use crate::row_key::RowKey;
+use crate::store::StoreError;
+
+/// One element of a delta.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeltaChange {
+    /// The element.
+    pub key: RowKey,
+    /// Its dots that the other side lacks, each with its group.
+    pub dots: Vec<(Dot, Option<Dot>)>,
+    /// Its row as it is now.
+    pub row: Row,
+}
+
+/// What one copy tells another: the elements that changed, in the numbers of `actors`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta {
+    /// The copy that speaks.
+    pub from: CopyId,
+    /// Whether somebody waits for the acknowledgement.
+    pub urgent: bool,
+    /// The actors that all dots name by number.
+    pub actors: ActorTable,
+    /// What the other side was thought to have.
+    pub since: Clock,
+    /// What the sender has seen.
+    pub clock: Clock,
+    /// The elements.
+    pub changes: Vec<DeltaChange>,
+}
+
+impl Delta {
+    /// Appends the delta.
+    pub fn encode(&self, writer: &mut Writer) {
+        writer.u128_be(self.from.0);
+        writer.u8(u8::from(self.urgent));
+        self.actors.encode(writer);
+        self.since.encode(writer);
+        self.clock.encode(writer);
+        writer.length(self.changes.len());
+        for change in &self.changes {
+            change.key.encode(writer);
+            writer.length(change.dots.len());
+            for (dot, group) in &change.dots {
+                dot.encode(writer);
+                encode_group(*group, writer);
+            }
+            change.row.encode(writer);
+        }
+    }
+
+    /// Reads what [`Delta::encode`] wrote.
+    ///
+    /// # Errors
+    /// Any [`DecodeError`].
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let from = CopyId(reader.u128_be()?);
+        let urgent = reader.u8()? != 0;
+        let actors = ActorTable::decode(reader, ACTORS_PER_PARTITION_MAX)?;
+        let since = Clock::decode(reader, actors.len())?;
+        let clock = Clock::decode(reader, actors.len())?;
+        let mut changes = Vec::new();
+        for _ in 0..reader.count(LOG_ENTRIES_MAX)? {
+            let key = RowKey::decode(reader)?;
+            let mut dots = Vec::new();
+            for _ in 0..reader.count(LOG_ENTRIES_MAX)? {
+                dots.push((Dot::decode(reader)?, decode_group(reader)?));
+            }
+            changes.push(DeltaChange { key, dots, row: Row::decode(reader)? });
+        }
+        Ok(Self { from, urgent, actors, since, clock, changes })
+    }
+}
+
+/// Why a delta was not joined. The copy is unchanged.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// It was computed against a clock that this copy does not have (rule 7).
+    NotCovered,
+    /// Its parts contradict each other.
+    Inconsistent,
+    /// The disk failed.
+    Store(StoreError),
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(_: DecodeError) -> Self {
+        Self::Inconsistent
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What joining did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// Dots that were new here.
+    pub fresh: usize,
+    /// The latest stamp that came in.
+    pub latest: Stamp,
+    /// Elements whose rows changed.
+    pub changed: Vec<RowKey>,
+}
+
+impl Copy {
+    /// The changes that a side which knows `known` lacks, restricted to `missing` (a part of what
+    /// it lacks), as many as one message holds. The rest is for the next one.
+    ///
+    /// # Errors
+    /// What the disk says when a row is looked up.
+    pub fn delta(
+        &mut self,
+        env: &Env<'_>,
+        known: &Clock,
+        missing: &Clock,
+    ) -> Result<Delta, StoreError> {
+        let mut elements_max = DELTA_ELEMENTS_MAX;
+        loop {
+            let batch = self.log.batch(missing, elements_max, env.keeps(6));
+            let mut changes = Vec::with_capacity(batch.len());
+            let mut bytes = 0;
+            for (key, dots) in batch {
+                let row = self.rows.get(env.store, &key)?.clone();
+                bytes += row.heap_bytes() + key.heap_bytes();
+                changes.push(DeltaChange { key, dots, row });
+            }
+            if bytes <= env.settings.delta_bytes_max || elements_max == 1 {
+                return Ok(Delta {
+                    from: self.id,
+                    urgent: false,
+                    actors: self.actors.clone(),
+                    since: known.clone(),
+                    clock: self.clock.clone(),
+                    changes,
+                });
+            }
+            elements_max = (elements_max / 4).max(1);
+        }
+    }
+
+    /// The changes of one element that a side which knows `known` lacks, with the groups that they
+    /// belong to.
+    ///
+    /// # Errors
+    /// What the disk says when a row is looked up.
+    pub fn delta_of(
+        &mut self,
+        env: &Env<'_>,
+        known: &Clock,
+        missing: &Clock,
+        key: &RowKey,
+    ) -> Result<Delta, StoreError> {
+        let mut changes = Vec::new();
+        for (key, dots) in self.log.closure_of(key, missing) {
+            let row = self.rows.get(env.store, &key)?.clone();
+            changes.push(DeltaChange { key, dots, row });
+        }
+        Ok(Delta {
+            from: self.id,
+            urgent: false,
+            actors: self.actors.clone(),
+            since: known.clone(),
+            clock: self.clock.clone(),
+            changes,
+        })
+    }
+
+    /// Everything that this copy has seen, as its log tells it: for a fallback's copy, which began
+    /// empty and whose log is never trimmed, that is the whole of it.
+    ///
+    /// # Errors
+    /// What the disk says when a row is looked up.
+    pub fn whole_by_log(&mut self, env: &Env<'_>) -> Result<Delta, StoreError> {
+        let batch = self.log.batch(&self.clock, usize::MAX, true);
+        let mut changes = Vec::with_capacity(batch.len());
+        for (key, dots) in batch {
+            let row = self.rows.get(env.store, &key)?.clone();
+            changes.push(DeltaChange { key, dots, row });
+        }
+        Ok(Delta {
+            from: self.id,
+            urgent: false,
+            actors: self.actors.clone(),
+            since: Clock::new(),
+            clock: self.clock.clone(),
+            changes,
+        })
+    }
+
+    /// Joins a delta into this copy.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing has changed then.
+    pub fn join(
+        &mut self,
+        env: &Env<'_>,
+        redo: &mut Writer,
+        delta: Delta,
+        keeps_log: bool,
+    ) -> Result<Joined, Refusal> {
+        let delta = self.translated(redo, delta)?;
+        if env.keeps(7) && !self.clock.covers(&delta.since) {
+            return Err(Refusal::NotCovered);
+        }
+        let consistent = |change: &DeltaChange| {
+            change.row.siblings().iter().all(|sibling| {
+                change.dots.iter().any(|(dot, _)| *dot == sibling.dot)
+                    || delta.since.contains(sibling.dot)
+            })
+        };
+        if env.settings.broken_rule.0 == 0 && !delta.changes.iter().all(consistent) {
+            return Err(Refusal::Inconsistent);
+        }
+        // Rows are looked up before anything changes, so that a failing disk leaves no half.
+        for change in &delta.changes {
+            self.rows.get(env.store, &change.key)?;
+        }
+        let mut joined = Joined::default();
+        for change in delta.changes {
+            joined.latest = joined.latest.max(change.row.latest_stamp());
+            let fresh: Vec<_> = change
+                .dots
+                .iter()
+                .copied()
+                .filter(|(dot, _)| !self.clock.contains(*dot))
+                .collect();
+            joined.fresh += fresh.len();
+            let changed = self.join_row(env, redo, &change, &fresh, &delta.clock)?;
+            self.note_change(&change.key, &fresh, keeps_log);
+            if changed {
+                joined.changed.push(change.key);
+            }
+        }
+        if !env.keeps(4) {
+            self.take_clock(redo, &delta.clock);
+        }
+        Ok(joined)
+    }
+
+    /// Joins one element; says whether its row changed.
+    fn join_row(
+        &mut self,
+        env: &Env<'_>,
+        redo: &mut Writer,
+        change: &DeltaChange,
+        fresh: &[(Dot, Option<Dot>)],
+        their_clock: &Clock,
+    ) -> Result<bool, StoreError> {
+        let slot = self.rows.slot();
+        let (clock, resets, now_ms) = (&self.clock, &mut self.resets, env.now.unix_ms);
+        let mut changed = false;
+        self.rows.update(env.store, &change.key, |mine| {
+            let mut row = Row::join(mine, clock, &change.row, their_clock);
+            row.drop_expired(now_ms);
+            changed = row != *mine;
+            if changed || !fresh.is_empty() {
+                Self::note_resets(resets, &change.key, &row);
+                record::change(redo, slot, &change.key, fresh, &row);
+            }
+            if changed {
+                *mine = row;
+            }
+            changed
+        })?;
+        Ok(changed)
+    }
+
+    /// Takes over dots whose elements are known to be as the sender has them.
+    pub(super) fn take_clock(&mut self, redo: &mut Writer, clock: &Clock) {
+        if self.clock.covers(clock) {
+            return;
+        }
+        self.clock.join(clock);
+        self.unsynced = true;
+        self.changed = true;
+        record::clock(redo, self.rows.slot(), clock);
+    }
+
+    /// A delta in this copy's numbers.
+    fn translated(&mut self, redo: &mut Writer, delta: Delta) -> Result<Delta, DecodeError> {
+        let translation = self.translation(&delta.actors, redo);
+        let mut changes = Vec::with_capacity(delta.changes.len());
+        for change in delta.changes {
+            let mut dots = Vec::with_capacity(change.dots.len());
+            for (dot, group) in change.dots {
+                let group = group.map(|group| group.translate(&translation)).transpose()?;
+                dots.push((dot.translate(&translation)?, group));
+            }
+            let row = change.row.translate(&translation)?;
+            changes.push(DeltaChange { key: change.key, dots, row });
+        }
+        Ok(Delta {
+            since: delta.since.translate(&translation)?,
+            clock: delta.clock.translate(&translation)?,
+            actors: ActorTable::new(),
+            changes,
+            ..delta
+        })
+    }
+
+    /// Joins a whole other copy of the partition into this one: all its rows, its whole clock and
+    /// its log. Both are this node's own: what a bootstrap has staged, or a fallback's copy.
+    ///
+    /// # Errors
+    /// What the disk says; writes stop then, because a part may have been joined.
+    pub fn join_whole(
+        &mut self,
+        env: &Env<'_>,
+        redo: &mut Writer,
+        other: &mut Self,
+        keeps_log: bool,
+    ) -> Result<Joined, Refusal> {
+        let translation = self.translation(&other.actors, redo);
+        let their_clock = other.clock.translate(&translation)?;
+        let mut keys = std::collections::BTreeSet::new();
+        collect_keys(env, other, &mut keys)?;
+        collect_keys(env, self, &mut keys)?;
+        let mut joined = Joined::default();
+        for key in keys {
+            let row = other.rows.get(env.store, &key)?.clone().translate(&translation)?;
+            joined.latest = joined.latest.max(row.latest_stamp());
+            let change = DeltaChange { key, dots: Vec::new(), row };
+            if self.join_row(env, redo, &change, &[], &their_clock)? {
+                self.note_change(&change.key, &[], keeps_log);
+                joined.changed.push(change.key);
+            }
+        }
+        joined.fresh = usize::from(!self.clock.covers(&their_clock));
+        self.take_clock(redo, &their_clock);
+        if keeps_log {
+            self.take_log(redo, other, &translation)?;
+        }
+        Ok(joined)
+    }
+
+    fn take_log(
+        &mut self,
+        redo: &mut Writer,
+        other: &Self,
+        translation: &larder_crdt::actor::Translation,
+    ) -> Result<(), DecodeError> {
+        let mut taken = crate::log::Log::new();
+        for (dot, entry) in other.log.iter() {
+            let dot = dot.translate(translation)?;
+            let group = entry.group.map(|group| group.translate(translation)).transpose()?;
+            taken.insert(dot, entry.key.clone(), group);
+            self.log.insert(dot, entry.key.clone(), group);
+        }
+        if !taken.is_empty() {
+            record::log(redo, self.rows.slot(), &taken);
+            self.changed = true;
+        }
+        Ok(())
+    }
+}
+
+fn collect_keys(
+    env: &Env<'_>,
+    copy: &Copy,
+    keys: &mut std::collections::BTreeSet<RowKey>,
+) -> Result<(), StoreError> {
+    let mut after: Option<RowKey> = None;
+    loop {
+        let (rows, more) =
+            copy.rows.range(env.store, after.as_ref(), crate::limits::TRANSFER_ROWS_MAX)?;
+        after = rows.last().map(|(key, _)| key.clone());
+        keys.extend(rows.into_iter().map(|(key, _)| key));
+        if !more || after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+impl Copy {
+    /// Takes a row of a transfer as it is.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn stage_row(
+        &mut self,
+        env: &Env<'_>,
+        redo: &mut Writer,
+        key: &RowKey,
+        row: Row,
+    ) -> Result<(), StoreError> {
+        Self::note_resets(&mut self.resets, key, &row);
+        record::change(redo, self.slot(), key, &[], &row);
+        self.rows.set(env.store, key, row)
+    }
+}

@@ -1,0 +1,224 @@
+//! A node's copy of one partition: rows, clock and log, which live and end together.
+
+mod edit;
+mod exchange;
+mod peer;
+mod retire;
+mod settle;
+mod sign;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use larder_crdt::actor::Translation;
+use larder_crdt::{Actor, ActorIndex, ActorTable, Clock, Dot, Row, Writer};
+
+pub use edit::{Edit, EditContext};
+pub use exchange::{Delta, DeltaChange, Refusal};
+pub use peer::Peer;
+pub use sign::Signer;
+
+use crate::id::NodeId;
+use crate::log::Log;
+use crate::record::{self, CopyImage, Role};
+use crate::row_key::RowKey;
+use crate::rows::Rows;
+use crate::store::{Slot, Store, StoreError};
+
+/// The name of one copy during one run of its node: the upper 96 bits are the run's, the lower 32
+/// count its copies. Acknowledgements name the copy that they speak for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CopyId(pub u128);
+
+impl CopyId {
+    /// The `serial`-th copy of a run.
+    #[must_use]
+    pub fn of_run(run: u128, serial: u32) -> Self {
+        Self((run >> 32 << 32) | u128::from(serial))
+    }
+}
+
+impl fmt::Debug for CopyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{:06x}.{}", self.0 >> 104, self.0 & 0xffff_ffff)
+    }
+}
+
+/// Elements changed since a transfer began to read the copy.
+#[derive(Debug, Clone, Default)]
+pub struct Touched(pub BTreeSet<RowKey>);
+
+/// One copy.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// Its name.
+    pub id: CopyId,
+    /// What it is on this node.
+    pub role: Role,
+    /// The actors that its dots name by number.
+    pub actors: ActorTable,
+    /// All dots that it has seen.
+    pub clock: Clock,
+    /// All dots that it holds on disk: what it may acknowledge.
+    pub durable: Clock,
+    /// What some owner may lack.
+    pub log: Log,
+    /// The rows.
+    pub rows: Rows,
+    /// Rows that may be forgotten when their dots are settled.
+    pub resets: BTreeMap<Dot, RowKey>,
+    /// Who signs its changes, once it has made one.
+    pub signer: Option<Signer>,
+    /// What is known of the other owners.
+    pub peers: BTreeMap<NodeId, Peer>,
+    /// The dots that retired actors had, until all owners have retired them.
+    pub retiring: BTreeMap<ActorIndex, Clock>,
+    /// Elements changed behind the cursor of each transfer that reads this copy.
+    pub touched: BTreeMap<NodeId, Touched>,
+    /// Whether its node does not own the partition any more.
+    pub handing_over: bool,
+    /// Whether `clock` has dots that were not in the last sync.
+    pub unsynced: bool,
+    /// Whether something but rows changed since the last checkpoint.
+    pub changed: bool,
+}
+
+impl Copy {
+    /// A copy that has seen nothing.
+    #[must_use]
+    pub fn new(id: CopyId, role: Role, slot: Slot) -> Self {
+        let image = CopyImage {
+            role,
+            actors: ActorTable::new(),
+            clock: Clock::new(),
+            log: Log::new(),
+            resets: BTreeMap::new(),
+            keys: [0; crate::limits::DATABASES_MAX],
+        };
+        Self::from_image(id, slot, image, true)
+    }
+
+    /// A copy as it was stored, under a new name; `complete` if the disk has no rows of it.
+    #[must_use]
+    pub fn from_image(id: CopyId, slot: Slot, image: CopyImage, complete: bool) -> Self {
+        let mut rows = Rows::new(slot, complete);
+        rows.set_keys(image.keys);
+        Self {
+            id,
+            role: image.role,
+            durable: image.clock.clone(),
+            clock: image.clock,
+            actors: image.actors,
+            log: image.log,
+            rows,
+            resets: image.resets,
+            signer: None,
+            handing_over: false,
+            peers: BTreeMap::new(),
+            retiring: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            unsynced: false,
+            changed: false,
+        }
+    }
+
+    /// Everything of it but its rows.
+    #[must_use]
+    pub fn image(&self) -> CopyImage {
+        CopyImage {
+            role: self.role,
+            actors: self.actors.clone(),
+            clock: self.clock.clone(),
+            log: self.log.clone(),
+            resets: self.resets.clone(),
+            keys: *self.rows.keys(),
+        }
+    }
+
+    /// Where it stands on the disk.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.rows.slot()
+    }
+
+    /// Appends to the redo that the copy began or changed its role.
+    pub fn record(&mut self, redo: &mut Writer) {
+        self.changed = true;
+        record::copy(redo, self.slot(), &self.image());
+    }
+
+    /// The number of an actor, a new one if need be.
+    pub fn intern(&mut self, actor: Actor, redo: &mut Writer) -> ActorIndex {
+        let known = self.actors.len();
+        let index = self.actors.intern(actor);
+        if index.0 as usize >= known {
+            record::actor(redo, self.rows.slot(), index, actor);
+            self.changed = true;
+        }
+        index
+    }
+
+    /// How the numbers of a message become numbers of this copy.
+    pub fn translation(&mut self, from: &ActorTable, redo: &mut Writer) -> Translation {
+        for (_, actor) in from.iter() {
+            self.intern(actor, redo);
+        }
+        Translation::new(from, &mut self.actors)
+    }
+
+    /// A clock of a message in numbers of this copy, without the actors that this copy does not
+    /// know: enough to ask whether this copy's own dots are in it.
+    #[must_use]
+    pub fn known_part(&self, clock: &Clock, from: &ActorTable) -> Clock {
+        let mut known = Clock::new();
+        for (index, start, end) in clock.ranges() {
+            if let Some(own) = self.actors.find(from.actor(index)) {
+                known.insert_range(own, start, end);
+            }
+        }
+        known
+    }
+
+    /// Notes what a change means beside the row: dots in clock and log, transfers, resets.
+    fn note_change(&mut self, key: &RowKey, dots: &[(Dot, Option<Dot>)], keeps_log: bool) {
+        for (dot, group) in dots {
+            self.clock.insert(*dot);
+            if keeps_log {
+                self.log.insert(*dot, key.clone(), *group);
+            }
+        }
+        if !dots.is_empty() {
+            self.unsynced = true;
+            self.changed = true;
+        }
+        for touched in self.touched.values_mut() {
+            touched.0.insert(key.clone());
+        }
+    }
+
+    /// Remembers the resets of a row, so that they are forgotten in time.
+    fn note_resets(resets: &mut BTreeMap<Dot, RowKey>, key: &RowKey, row: &Row) {
+        for sibling in row.siblings() {
+            if sibling.value.is_reset() {
+                resets.insert(sibling.dot, key.clone());
+            }
+        }
+    }
+
+    /// Replays a change that the redo holds.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn replay_change(
+        &mut self,
+        store: &dyn Store,
+        key: &RowKey,
+        dots: &[(Dot, Option<Dot>)],
+        row: Row,
+    ) -> Result<(), StoreError> {
+        Self::note_resets(&mut self.resets, key, &row);
+        self.rows.set(store, key, row)?;
+        self.note_change(key, dots, true);
+        Ok(())
+    }
+}

@@ -1,0 +1,32 @@
+//! What a copy knows of another owner's copy.
+
+use larder_crdt::Clock;
+
+use super::CopyId;
+
+/// Another owner's copy, as far as its acknowledgements tell. Clocks are in this copy's numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The copy that the clock below belongs to; `None` until it is told on the current link.
+    pub copy: Option<CopyId>,
+    /// Whether it can be read and written.
+    pub ready: bool,
+    /// What it holds on disk.
+    pub durable: Clock,
+    /// What was sent on the current link beside that.
+    pub sent: Clock,
+    /// Since when it lacks something, by the monotonic clock.
+    pub behind_since_ms: Option<u64>,
+    /// When a whole transfer was last offered to it.
+    pub offered_ms: Option<u64>,
+}
+
+impl Peer {
+    /// What it has or is about to have.
+    #[must_use]
+    pub fn known(&self) -> Clock {
+        let mut known = self.durable.clone();
+        known.join(&self.sent);
+        known
+    }
+}

@@ -1,0 +1,151 @@
+//! What a copy may forget: log entries behind the watermark, and resets that are settled.
+
+use larder_crdt::{Clock, Dot, Row, Value, Writer};
+
+use super::Copy;
+use crate::env::Env;
+use crate::id::NodeId;
+use crate::limits::SETTLE_ROWS_MAX;
+use crate::record;
+use crate::row_key::RowKey;
+use crate::store::StoreError;
+
+impl Copy {
+    /// Forgets the log entries that all `owners` hold durably (rule 2): the watermark has passed.
+    pub fn trim(&mut self, owners: &[NodeId]) {
+        if self.log.is_empty() {
+            return;
+        }
+        let Some(watermark) = self.watermark(owners) else {
+            return;
+        };
+        let passed: Vec<Dot> =
+            self.log.iter().map(|(dot, _)| dot).filter(|dot| watermark.contains(*dot)).collect();
+        for dot in &passed {
+            self.log.remove(*dot);
+        }
+        self.changed |= !passed.is_empty();
+    }
+
+    /// What this copy and all `owners` hold durably; `None` if one of them has not told.
+    #[must_use]
+    pub fn watermark(&self, owners: &[NodeId]) -> Option<Clock> {
+        let mut watermark = self.durable.clone();
+        for owner in owners {
+            let peer = self.peers.get(owner).filter(|peer| peer.copy.is_some())?;
+            watermark = watermark.meet(&peer.durable);
+        }
+        Some(watermark)
+    }
+
+    /// Whether every one of `owners` has acknowledged a clock that this copy's own covers, and how
+    /// far all of them have come (rule 8): dots in it are settled.
+    #[must_use]
+    pub fn settled(&self, env: &Env<'_>, owners: &[NodeId]) -> Option<Clock> {
+        let watermark = self.watermark(owners)?;
+        let covered = owners.iter().all(|owner| {
+            self.peers
+                .get(owner)
+                .is_some_and(|peer| peer.ready && self.clock.covers(&peer.durable))
+        });
+        (covered || !env.keeps(8)).then_some(watermark)
+    }
+
+    /// Forgets resets that are settled: counters that are all reset, removed documents whose time
+    /// is over. This removes nothing from anybody's view and takes no dot.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn forget_resets(
+        &mut self,
+        env: &Env<'_>,
+        redo: &mut Writer,
+        owners: &[NodeId],
+    ) -> Result<(), StoreError> {
+        if self.resets.is_empty() {
+            return Ok(());
+        }
+        let Some(settled) = self.settled(env, owners) else {
+            return Ok(());
+        };
+        let due: Vec<(Dot, RowKey)> = self
+            .resets
+            .iter()
+            .filter(|(dot, _)| settled.contains(**dot))
+            .take(SETTLE_ROWS_MAX)
+            .map(|(dot, key)| (*dot, key.clone()))
+            .collect();
+        for (dot, key) in due {
+            if self.forget_reset(env, redo, dot, &key, &settled)? {
+                self.resets.remove(&dot);
+                self.changed = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the resets of one row; says whether `dot` needs no further look.
+    fn forget_reset(
+        &mut self,
+        env: &Env<'_>,
+        redo: &mut Writer,
+        dot: Dot,
+        key: &RowKey,
+        settled: &Clock,
+    ) -> Result<bool, StoreError> {
+        let slot = self.rows.slot();
+        let mut done = true;
+        let mut changed = false;
+        self.rows.update(env.store, key, |row| {
+            if !row.contains(dot) {
+                return false;
+            }
+            let forgettable = [Kind::Counter, Kind::Document]
+                .into_iter()
+                .filter(|kind| kind.may_be_forgotten(row, settled, env))
+                .collect::<Vec<_>>();
+            row.retain(|sibling| !forgettable.iter().any(|kind| kind.is_of(&sibling.value)));
+            changed = !forgettable.is_empty();
+            done = !row.contains(dot);
+            if changed {
+                record::change(redo, slot, key, &[], row);
+            }
+            changed
+        })?;
+        if changed {
+            self.note_change(key, &[], false);
+        }
+        Ok(done)
+    }
+}
+
+/// The types that have resets. A reset may be forgotten only with all its siblings of that type.
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Document,
+}
+
+impl Kind {
+    fn is_of(self, value: &Value) -> bool {
+        match self {
+            Self::Counter => matches!(value, Value::Counter(_)),
+            Self::Document => matches!(value, Value::Document(_)),
+        }
+    }
+
+    fn may_be_forgotten(self, row: &Row, settled: &Clock, env: &Env<'_>) -> bool {
+        let mut siblings =
+            row.siblings().iter().filter(|sibling| self.is_of(&sibling.value)).peekable();
+        siblings.peek().is_some()
+            && siblings.all(|sibling| {
+                let over = match &sibling.value {
+                    Value::Document(document) => document
+                        .kept_until(env.settings.document_forget_after_ms)
+                        .is_none_or(|until| until <= env.now.unix_ms),
+                    Value::Register(_) | Value::Counter(_) => true,
+                };
+                over && sibling.value.is_reset() && settled.contains(sibling.dot)
+            })
+    }
+}

@@ -1,0 +1,48 @@
+//! Who signs the changes of a copy (DESIGN.md section 4, rule 3).
+//!
+//! An actor belongs to one copy and one run of its node. It is minted when the copy first signs, and
+//! counts from 1.
+
+use larder_crdt::limits::COUNTER_MAX;
+use larder_crdt::{Actor, ActorIndex, Writer};
+
+use super::Copy;
+use crate::env::Env;
+
+/// Counters that an actor leaves unused at its end; more than one edit takes.
+const RESERVE: u64 = 8;
+
+/// The actor of a copy during this run, and its next counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signer {
+    /// Its number in the copy's table.
+    pub index: ActorIndex,
+    /// The counter of the next dot.
+    pub next: u64,
+}
+
+impl Copy {
+    /// Mints the copy's actor if it has none, or if the counter has come to its end; `stint` counts
+    /// the actors of this partition in this run.
+    pub(super) fn ensure_signer(
+        &mut self,
+        env: &Env<'_>,
+        stint: &mut u32,
+        redo: &mut Writer,
+    ) -> Signer {
+        // The last counters are left unused: the very last one stands for a retired actor.
+        if let Some(signer) = self.signer.filter(|signer| signer.next < COUNTER_MAX - RESERVE) {
+            return signer;
+        }
+        let signer = if env.keeps(3) {
+            let actor = Actor::of_run(env.run, *stint);
+            *stint += 1;
+            Signer { index: self.intern(actor, redo), next: 1 }
+        } else {
+            let index = self.intern(Actor::of_run(env.node.0, 0), redo);
+            Signer { index, next: self.clock.highest(index) + 1 }
+        };
+        self.signer = Some(signer);
+        signer
+    }
+}

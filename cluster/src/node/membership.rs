@@ -1,0 +1,161 @@
+//! Who belongs to the cluster, who is in reach, and when a node has joined or left.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Node;
+use crate::env::{Env, Now, View};
+use crate::id::NodeId;
+use crate::layout::{Layout, LayoutError, State};
+use crate::message::Message;
+use crate::ring::Ownership;
+
+/// How long a peer that did not answer a command in time is passed over, in milliseconds.
+const SUSPICION_MS: u64 = 1_000;
+
+impl Node {
+    /// Makes the view follow layout and links.
+    pub(super) fn refresh_view(&self) {
+        let down = self.swim.lock().down().clone();
+        let mut view = self.view.write();
+        let links = self.links.lock();
+        let mut up: BTreeSet<NodeId> = links
+            .linked
+            .iter()
+            .copied()
+            .filter(|peer| !links.suspected.contains_key(peer) && !down.contains(peer))
+            .collect();
+        up.insert(self.id);
+        let run_of = |node| if node == self.id { Some(self.run) } else { links.runs.get(&node).copied() };
+        let runs = view.layout.nodes().map(|(node, _)| run_of(node)).collect();
+        if view.up != up || view.runs != runs {
+            *view = Arc::new(View { up, runs, ..(**view).clone() });
+        }
+    }
+
+    /// A peer told its current run.
+    pub(super) fn on_run(&self, peer: NodeId, run: u128) {
+        if self.links.lock().runs.insert(peer, run) != Some(run) {
+            self.refresh_view();
+        }
+    }
+
+    pub(super) fn send_layout(&self, peer: NodeId, layout: &Layout) {
+        self.send(peer, Message::Layout(self.run, Box::new(layout.clone())));
+    }
+
+    /// A peer did not answer a command in time: for a while it is passed over.
+    pub(super) fn suspect(&self, peer: NodeId, now: Now) {
+        self.links.lock().suspected.insert(peer, now.monotonic_ms + SUSPICION_MS);
+        self.refresh_view();
+    }
+
+    pub(super) fn expire_suspicions(&self, now: Now) {
+        let before = {
+            let mut links = self.links.lock();
+            let before = links.suspected.len();
+            links.suspected.retain(|_, until| *until > now.monotonic_ms);
+            before != links.suspected.len()
+        };
+        if before {
+            self.refresh_view();
+        }
+    }
+
+    /// A peer's layout came in.
+    pub(super) fn on_layout(&self, env: &Env<'_>, peer: NodeId, layout: &Layout) {
+        let mut joined = (*env.view.layout).clone();
+        let Ok(changed) = joined.join(layout) else {
+            return;
+        };
+        if changed {
+            self.adopt(joined, Some(peer));
+        } else if joined != *layout {
+            self.send_layout(peer, &joined);
+        }
+    }
+
+    /// Makes `layout` this node's own, stores it, and tells the peers except `source`.
+    fn adopt(&self, layout: Layout, source: Option<NodeId>) {
+        let ownership = Ownership::of(&layout);
+        {
+            let mut view = self.view.write();
+            *view = Arc::new(View {
+                layout: Arc::new(layout.clone()),
+                ownership: Arc::new(ownership),
+                up: view.up.clone(),
+                runs: None,
+            });
+        }
+        self.refresh_view();
+        self.record_state();
+        let linked = self.links.lock().linked.clone();
+        for peer in linked.into_iter().filter(|peer| Some(*peer) != source) {
+            self.send_layout(peer, &layout);
+        }
+    }
+
+    /// Changes the layout: a member leaves, is forgotten or replaced.
+    ///
+    /// # Errors
+    /// What `change` says; nothing has changed then.
+    pub fn change_layout(
+        &self,
+        change: impl FnOnce(&Layout) -> Result<Layout, LayoutError>,
+    ) -> Result<(), LayoutError> {
+        let layout = change(&self.view().layout)?;
+        self.adopt(layout, None);
+        Ok(())
+    }
+
+    /// Says that this node has joined or left, once that is so.
+    pub(super) fn advance_membership(&self, env: &Env<'_>) {
+        let layout = &env.view.layout;
+        let state = layout.entry(self.id).map(|entry| entry.state);
+        let next = match state {
+            Some(State::Joining) if self.has_its_share(env) => layout.become_up(self.id),
+            Some(State::Leaving) if self.has_handed_over(env) => layout.become_left(self.id),
+            _ => return,
+        };
+        if let Ok(layout) = next {
+            self.adopt(layout, None);
+        }
+    }
+
+    /// Whether every partition that this node will own is ready here.
+    fn has_its_share(&self, env: &Env<'_>) -> bool {
+        let ownership = &env.view.ownership;
+        layout_partitions(env).all(|partition| {
+            !ownership.is_next_owner(self.id, partition)
+                || self.with_partition(partition, |p| p.has_main()).unwrap_or(false)
+        })
+    }
+
+    /// Whether everybody who will own what this node has holds all of it durably.
+    fn has_handed_over(&self, env: &Env<'_>) -> bool {
+        let ownership = &env.view.ownership;
+        layout_partitions(env).all(|partition| {
+            let heirs: Vec<NodeId> = ownership
+                .next(partition)
+                .iter()
+                .copied()
+                .filter(|heir| *heir != self.id)
+                .collect();
+            let held = self.with_partition(partition, |p| {
+                p.fallback.is_none()
+                    && p.main.as_ref().is_none_or(|main| {
+                        heirs.iter().all(|heir| {
+                            main.peers.get(heir).is_some_and(|peer| {
+                                peer.copy.is_some() && peer.durable.covers(&main.clock)
+                            })
+                        })
+                    })
+            });
+            held.unwrap_or(true)
+        })
+    }
+}
+
+fn layout_partitions(env: &Env<'_>) -> impl Iterator<Item = crate::id::PartitionId> {
+    env.view.layout.partitions().iter()
+}

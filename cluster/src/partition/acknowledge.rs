@@ -1,0 +1,158 @@
+//! What a node tells of its copy, and what it learns from others telling (rule 2).
+
+use larder_crdt::{ActorTable, Clock, DecodeError, Reader, Writer};
+
+use super::{Event, Output, Partition};
+use crate::copy::{Copy, CopyId};
+use crate::env::Env;
+use crate::id::NodeId;
+use crate::limits::ACTORS_PER_PARTITION_MAX;
+use crate::message::Message;
+use crate::record::Role;
+
+/// A node's word about its main copy of a partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acknowledgement {
+    /// The copy that this speaks for; `None`: it has none that is whole.
+    pub copy: Option<CopyId>,
+    /// The actors that the clocks name by number.
+    pub actors: ActorTable,
+    /// What the copy holds on disk.
+    pub durable: Clock,
+    /// After a delta that was refused: what the copy has seen.
+    pub refused: Option<Clock>,
+}
+
+impl Acknowledgement {
+    /// Appends the acknowledgement.
+    pub fn encode(&self, writer: &mut Writer) {
+        writer.u128_be(self.copy.map_or(0, |copy| copy.0));
+        self.actors.encode(writer);
+        self.durable.encode(writer);
+        writer.u8(u8::from(self.refused.is_some()));
+        if let Some(clock) = &self.refused {
+            clock.encode(writer);
+        }
+    }
+
+    /// Reads what [`Acknowledgement::encode`] wrote.
+    ///
+    /// # Errors
+    /// Any [`DecodeError`].
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let copy = match reader.u128_be()? {
+            0 => None,
+            copy => Some(CopyId(copy)),
+        };
+        let actors = ActorTable::decode(reader, ACTORS_PER_PARTITION_MAX)?;
+        let durable = Clock::decode(reader, actors.len())?;
+        let refused = match reader.u8()? {
+            0 => None,
+            1 => Some(Clock::decode(reader, actors.len())?),
+            _ => return Err(DecodeError::UnknownTag),
+        };
+        Ok(Self { copy, actors, durable, refused })
+    }
+}
+
+impl Partition {
+    /// This node's word about its copy.
+    #[must_use]
+    pub fn acknowledgement(&self, env: &Env<'_>) -> Acknowledgement {
+        match self.main.as_ref().filter(|main| main.role == Role::Main) {
+            Some(main) => Acknowledgement {
+                copy: Some(main.id),
+                actors: main.actors.clone(),
+                durable: if env.keeps(2) { main.durable.clone() } else { main.clock.clone() },
+                refused: None,
+            },
+            None => Acknowledgement {
+                copy: None,
+                actors: ActorTable::new(),
+                durable: Clock::new(),
+                refused: None,
+            },
+        }
+    }
+
+    /// Tells `peer` of this node's copy.
+    pub fn acknowledge(&self, env: &Env<'_>, out: &mut Output, peer: NodeId) {
+        out.sends.push((peer, Message::Acknowledge(self.id, self.acknowledgement(env))));
+    }
+
+    pub(super) fn refuse(&self, env: &Env<'_>, out: &mut Output, peer: NodeId) {
+        let mut told = self.acknowledgement(env);
+        told.refused = self.main.as_ref().map(|main| main.clock.clone());
+        out.sends.push((peer, Message::Acknowledge(self.id, told)));
+    }
+
+    /// A peer told of its copy.
+    pub fn on_acknowledgement(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+        from: NodeId,
+        told: &Acknowledgement,
+    ) {
+        self.ready.insert(from, told.copy.is_some());
+        if let Some(main) = self.main.as_mut() {
+            let translation = main.translation(&told.actors, &mut out.redo);
+            let translate = |clock: &Clock| clock.translate(&translation);
+            let clocks = translate(&told.durable)
+                .and_then(|durable| Ok((durable, told.refused.as_ref().map(translate).transpose()?)));
+            match clocks {
+                Ok((durable, refused)) => note(main, from, told.copy, durable, refused),
+                Err(_) => out.events.push(Event::BadPeer(from)),
+            }
+        }
+        if let Some(fallback) = self.fallback.as_mut() {
+            let durable = fallback.known_part(&told.durable, &told.actors);
+            let refused =
+                told.refused.as_ref().map(|clock| fallback.known_part(clock, &told.actors));
+            note(fallback, from, told.copy, durable, refused);
+        }
+        out.events.push(Event::Durable(self.id));
+        self.trim(env);
+        self.end_what_is_handed_over(env, out);
+    }
+
+    /// Forgets the log behind the watermark of all owners.
+    pub(super) fn trim(&mut self, env: &Env<'_>) {
+        let owners: Vec<NodeId> = env.other_owners(self.id).collect();
+        if let Some(main) = self.main.as_mut() {
+            main.trim(&owners);
+        }
+    }
+}
+
+/// Takes over what a peer told of its copy, unless it speaks for a copy that is no more.
+fn note(
+    copy: &mut Copy,
+    from: NodeId,
+    id: Option<CopyId>,
+    durable: Clock,
+    refused: Option<Clock>,
+) {
+    let peer = copy.peers.entry(from).or_default();
+    let Some(id) = id else {
+        *peer = crate::copy::Peer::default();
+        return;
+    };
+    if peer.copy.is_some_and(|known| known > id) {
+        return;
+    }
+    if peer.copy != Some(id) {
+        // The first word of this copy on this link: whatever it lacks is due at once.
+        *peer = crate::copy::Peer { behind_since_ms: Some(0), ..Default::default() };
+    }
+    peer.copy = Some(id);
+    peer.ready = true;
+    peer.durable.join(&durable);
+    if let Some(seen) = refused {
+        peer.sent = seen;
+        peer.behind_since_ms = Some(0);
+    }
+    if peer.durable.covers(&copy.clock) {
+        peer.behind_since_ms = None;
+    }
+}

@@ -1,0 +1,307 @@
+//! Changes go out to the owners that lack them, and come in from others.
+
+use larder_crdt::{ActorTable, Clock};
+
+use super::{Event, Output, Partition};
+use crate::copy::{Copy, Delta, Refusal};
+use crate::env::Env;
+use crate::id::NodeId;
+use crate::message::{KnownClock, Message};
+use crate::row_key::RowKey;
+use crate::store::StoreError;
+
+/// Messages that one round sends to one peer for one partition; the rest waits for the next round.
+const MESSAGES_PER_ROUND: usize = 64;
+
+/// What one round for one peer did.
+enum Round {
+    /// Everything missing is on its way.
+    Sent,
+    /// As much as one round takes is on its way; more is left.
+    More,
+    /// The peer lacks something that the log cannot name.
+    Unexplained,
+}
+
+impl Partition {
+    /// The owners that can take changes now.
+    fn receivers(&self, env: &Env<'_>) -> Vec<NodeId> {
+        env.other_owners(self.id).filter(|owner| env.view.up.contains(owner)).collect()
+    }
+
+    /// Sends what this node's own commands changed and was not sent yet: the asynchronous
+    /// replication, a round per interval. `crowded` peers wait.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn replicate(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+        crowded: &dyn Fn(NodeId) -> bool,
+    ) -> Result<(), StoreError> {
+        self.outgoing = false;
+        for peer in self.receivers(env) {
+            if crowded(peer) {
+                self.outgoing = true;
+                continue;
+            }
+            let mut unexplained = false;
+            for copy in [self.main.as_mut(), self.fallback.as_mut()].into_iter().flatten() {
+                let Some(signer) = copy.signer else {
+                    continue;
+                };
+                let mut own = Clock::new();
+                if signer.next > 1 {
+                    own.insert_range(signer.index, 1, signer.next - 1);
+                }
+                let round = send(copy, env, self.id, out, peer, Some(&own), &mut self.counts)?;
+                unexplained |= matches!(round, Round::Unexplained);
+                self.outgoing |= matches!(round, Round::More);
+            }
+            if unexplained {
+                self.offer(env, out, peer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares clocks with every owner in reach: asks those that have not told theirs, and sends
+    /// what has been missing for too long once more.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn exchange(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+        crowded: &dyn Fn(NodeId) -> bool,
+    ) -> Result<(), StoreError> {
+        if self.main.is_none() && self.fallback.is_none() {
+            return Ok(());
+        }
+        for peer in self.receivers(env) {
+            if !self.ready.contains_key(&peer) {
+                out.sends.push((peer, Message::Ask(self.id)));
+                continue;
+            }
+            if crowded(peer) {
+                continue;
+            }
+            self.tell_retirements(out, peer);
+            let mut unexplained = false;
+            for copy in [self.main.as_mut(), self.fallback.as_mut()].into_iter().flatten() {
+                if !is_due(copy, env, peer) {
+                    continue;
+                }
+                let round = send(copy, env, self.id, out, peer, None, &mut self.counts)?;
+                unexplained |= matches!(round, Round::Unexplained);
+                if matches!(round, Round::More) {
+                    copy.peers.entry(peer).or_default().behind_since_ms = Some(0);
+                }
+            }
+            if unexplained {
+                self.offer(env, out, peer);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_retirements(&self, out: &mut Output, peer: NodeId) {
+        let Some(main) = &self.main else {
+            return;
+        };
+        let dots = main.retirements_for(peer);
+        if !dots.is_empty() {
+            let dots = KnownClock { actors: main.actors.clone(), clock: dots };
+            out.sends.push((peer, Message::Retire(self.id, dots)));
+        }
+    }
+
+    /// Another owner has retired actors of which it had these dots. If this copy has others, it takes
+    /// the whole partition from there.
+    pub fn on_retire(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+        from: NodeId,
+        dots: &KnownClock,
+    ) {
+        if !self.is_ready(env) {
+            return;
+        }
+        let main = self.main.as_mut().expect("a ready partition has a main copy");
+        let translation = main.translation(&dots.actors, &mut out.redo);
+        let followed = match dots.clock.translate(&translation) {
+            Ok(dots) => main.follow_retirement(&mut out.redo, &dots),
+            Err(_) => {
+                out.events.push(Event::BadPeer(from));
+                return;
+            }
+        };
+        if !followed && self.staged.is_none() {
+            self.begin_transfer(env, out, from);
+        }
+    }
+
+    /// Proposes that `peer` take the whole partition from here (rule 5).
+    fn offer(&mut self, env: &Env<'_>, out: &mut Output, peer: NodeId) {
+        let Some(main) = self.main.as_mut().filter(|_| self.staged.is_none()) else {
+            return;
+        };
+        let known = main.peers.entry(peer).or_default();
+        let again = known.offered_ms.is_none_or(|at| {
+            env.now.monotonic_ms.saturating_sub(at) >= env.settings.transfer_timeout_ms
+        });
+        if again && main.role == crate::record::Role::Main {
+            known.offered_ms = Some(env.now.monotonic_ms);
+            out.sends.push((peer, Message::Offer(self.id)));
+        }
+    }
+
+    /// A peer's changes came in.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn on_delta(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+        from: NodeId,
+        delta: Delta,
+    ) -> Result<(), StoreError> {
+        if !self.has_main() {
+            self.acknowledge(env, out, from);
+            return Ok(());
+        }
+        let keeps_log = env.other_owners(self.id).next().is_some();
+        let urgent = delta.urgent;
+        let main = self.main.as_mut().expect("has_main was just asked");
+        match main.join(env, &mut out.redo, delta, keeps_log) {
+            Ok(joined) => {
+                self.counts.deltas_joined += 1;
+                self.observe(env, joined.latest);
+                self.tell.insert(from);
+                if joined.fresh == 0 || !env.keeps(2) {
+                    self.acknowledge(env, out, from);
+                } else if urgent {
+                    out.events.push(Event::SyncWanted);
+                }
+                self.tell_watchers(out, &joined.changed);
+                Ok(())
+            }
+            Err(Refusal::NotCovered) => {
+                self.counts.deltas_refused += 1;
+                self.refuse(env, out, from);
+                Ok(())
+            }
+            Err(Refusal::Inconsistent) => {
+                out.events.push(Event::BadPeer(from));
+                Ok(())
+            }
+            Err(Refusal::Store(error)) => Err(error),
+        }
+    }
+
+    pub(super) fn tell_watchers(&self, out: &mut Output, changed: &[RowKey]) {
+        if self.watched.is_empty() {
+            return;
+        }
+        for key in changed.iter().filter(|key| self.watched.contains(*key)) {
+            out.events.push(Event::Changed(self.id, key.clone()));
+        }
+    }
+
+    /// A peer that is about to read `key` asks for what it lacks of it: the changes of that element
+    /// (and of the groups it was changed in) if the log explains all that the peer lacks.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn on_pull(
+        &mut self,
+        env: &Env<'_>,
+        actors: &ActorTable,
+        known: &Clock,
+        key: &RowKey,
+        out: &mut Output,
+    ) -> Result<Option<Delta>, StoreError> {
+        if !self.has_main() {
+            return Ok(None);
+        }
+        let main = self.main.as_mut().expect("has_main was just asked");
+        let translation = main.translation(actors, &mut out.redo);
+        let Ok(known) = known.translate(&translation) else {
+            return Ok(None);
+        };
+        let missing = main.clock.minus(&known);
+        if main.log.first_unexplained(&missing).is_some() {
+            return Ok(None);
+        }
+        main.delta_of(env, &known, &missing, key).map(Some)
+    }
+}
+
+/// Whether what `peer` lacks of `copy` has been missing for so long that it must be sent once more.
+fn is_due(copy: &mut Copy, env: &Env<'_>, peer: NodeId) -> bool {
+    let clock = &copy.clock;
+    let Some(known) = copy.peers.get_mut(&peer).filter(|known| known.copy.is_some()) else {
+        return false;
+    };
+    if known.durable.covers(clock) {
+        known.behind_since_ms = None;
+        return false;
+    }
+    let now = env.now.monotonic_ms;
+    let since = *known.behind_since_ms.get_or_insert(now);
+    if since != 0 && now.saturating_sub(since) < env.settings.resend_after_ms {
+        return false;
+    }
+    known.behind_since_ms = Some(now.max(1));
+    if since != 0 {
+        known.sent = Clock::new();
+    }
+    true
+}
+
+/// Sends to `peer` what it lacks of `copy`, of the dots in `only` if given.
+fn send(
+    copy: &mut Copy,
+    env: &Env<'_>,
+    partition: crate::id::PartitionId,
+    out: &mut Output,
+    peer: NodeId,
+    only: Option<&Clock>,
+    counts: &mut super::Counts,
+) -> Result<Round, StoreError> {
+    let Some(known) = copy.peers.get(&peer).filter(|known| known.ready) else {
+        return Ok(Round::Sent);
+    };
+    let known = known.known();
+    let mut missing = copy.lacking(&known);
+    let explained = copy.log.first_unexplained(&missing).is_none();
+    if !explained && env.keeps(5) {
+        return Ok(Round::Unexplained);
+    }
+    if let Some(only) = only {
+        missing = missing.meet(only);
+    }
+    for _ in 0..MESSAGES_PER_ROUND {
+        if missing.is_empty() {
+            break;
+        }
+        let delta = copy.delta(env, &known, &missing)?;
+        let mut sent = Clock::new();
+        for change in &delta.changes {
+            change.dots.iter().for_each(|(dot, _)| sent.insert(*dot));
+        }
+        if sent.is_empty() {
+            return Ok(Round::Sent);
+        }
+        counts.deltas_sent += 1;
+        counts.elements_sent += delta.changes.len() as u64;
+        missing = missing.minus(&sent);
+        copy.peers.entry(peer).or_default().sent.join(&sent);
+        out.sends.push((peer, Message::Delta(partition, delta)));
+    }
+    Ok(if missing.is_empty() { Round::Sent } else { Round::More })
+}

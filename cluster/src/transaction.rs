@@ -1,0 +1,155 @@
+//! What a command sees: rows of the copies that were locked for it, and the means to change them.
+
+use larder_crdt::{Dot, Row};
+
+use crate::copy::Edit;
+use crate::env::Env;
+use crate::id::PartitionId;
+use crate::partition::{Output, Partition, Target};
+use crate::request::Request;
+use crate::row_key::RowKey;
+use crate::store::StoreError;
+use crate::token::KeyPlace;
+
+/// Runs commands: the layer above the core. A command may only touch the partitions that its request
+/// names, and must reply whatever happens.
+pub trait Execute: Send + Sync {
+    /// Runs `request` and gives the bytes of its reply.
+    fn execute(&self, transaction: &mut Transaction<'_, '_>, request: &Request) -> Vec<u8>;
+}
+
+/// Where an element stands: its partition and its name in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The partition of the key.
+    pub partition: PartitionId,
+    /// The name of the row.
+    pub key: RowKey,
+}
+
+/// One partition of a transaction.
+pub struct Part<'a> {
+    /// The partition, locked.
+    pub partition: &'a mut Partition,
+    /// Which of its copies takes the command.
+    pub target: Target,
+    /// The first dot of the group of changes made here.
+    pub group: Option<Dot>,
+}
+
+/// The rows that one command works on. Changes are visible at once and to nobody else, because the
+/// partitions are locked; they are on disk when the redo of `out` is.
+pub struct Transaction<'a, 'b> {
+    env: &'a Env<'b>,
+    out: &'a mut Output,
+    parts: Vec<Part<'a>>,
+    grouped: bool,
+    empty: Row,
+    failed: Option<StoreError>,
+}
+
+impl<'a, 'b> Transaction<'a, 'b> {
+    /// A transaction over locked partitions, ascending. If it is `grouped`, what it changes in one
+    /// partition arrives at every replica together.
+    #[must_use]
+    pub fn new(
+        env: &'a Env<'b>,
+        out: &'a mut Output,
+        parts: Vec<Part<'a>>,
+        grouped: bool,
+    ) -> Self {
+        Self { env, out, parts, grouped, empty: Row::new(), failed: None }
+    }
+
+    /// Unix time in milliseconds.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.env.now.unix_ms
+    }
+
+    /// The surroundings of the call.
+    #[must_use]
+    pub fn env(&self) -> &Env<'b> {
+        self.env
+    }
+
+    /// Where an element of a key stands.
+    #[must_use]
+    pub fn place(&self, database: u8, key: &[u8], element: &[u8]) -> Place {
+        let token = KeyPlace::of(key);
+        Place {
+            partition: token.partition(self.env.view.layout.partitions()),
+            key: RowKey::new(token.key_hash, database, key, element),
+        }
+    }
+
+    fn part(&mut self, partition: PartitionId) -> &mut Part<'a> {
+        self.parts
+            .iter_mut()
+            .find(|part| part.partition.id == partition)
+            .expect("a command touches only the partitions that its request names")
+    }
+
+    /// The row of an element, siblings that have expired included; empty if there is none. A disk
+    /// that fails is remembered, see [`Transaction::failed`].
+    ///
+    /// # Panics
+    /// If the request does not name the partition.
+    pub fn row(&mut self, place: &Place) -> &Row {
+        let store = self.env.store;
+        let part = self
+            .parts
+            .iter_mut()
+            .find(|part| part.partition.id == place.partition)
+            .expect("a command touches only the partitions that its request names");
+        let copy = match part.target {
+            Target::Main => part.partition.main.as_mut(),
+            Target::Fallback => part.partition.fallback.as_mut(),
+        };
+        match copy.map(|copy| copy.rows.get(store, &place.key)) {
+            Some(Ok(row)) => row,
+            Some(Err(error)) => {
+                self.failed = Some(error);
+                &self.empty
+            }
+            None => &self.empty,
+        }
+    }
+
+    /// Changes an element; see [`crate::copy::Copy::edit`].
+    ///
+    /// # Errors
+    /// What the disk says; nothing has changed then.
+    ///
+    /// # Panics
+    /// If the request does not name the partition.
+    pub fn edit<T>(
+        &mut self,
+        place: &Place,
+        change: impl FnOnce(&mut Edit<'_>) -> T,
+    ) -> Result<T, StoreError> {
+        let (env, grouped) = (self.env, self.grouped);
+        let at = self
+            .parts
+            .iter()
+            .position(|part| part.partition.id == place.partition)
+            .expect("a command touches only the partitions that its request names");
+        let part = &mut self.parts[at];
+        let group = grouped.then_some(&mut part.group);
+        part.partition.edit(env, self.out, part.target, &place.key, group, change)
+    }
+
+    /// The partition of a place, for commands that explain how a key is stored.
+    ///
+    /// # Panics
+    /// If the request does not name it.
+    pub fn partition(&mut self, partition: PartitionId) -> (&mut Partition, Target) {
+        let part = self.part(partition);
+        (part.partition, part.target)
+    }
+
+    /// The error of a disk that failed under [`Transaction::row`], once.
+    pub fn failed(&mut self) -> Option<StoreError> {
+        self.failed.take()
+    }
+}
