@@ -1,6 +1,7 @@
 //! What a command sees: rows of the copies that were locked for it, and the means to change them.
 
-use larder_crdt::{Dot, Row};
+use larder_crdt::{Clock, Dot, Row};
+use smallvec::SmallVec;
 
 use crate::copy::Edit;
 use crate::env::Env;
@@ -14,8 +15,13 @@ use crate::token::KeyPlace;
 /// Runs commands: the layer above the core. A command may only touch the partitions that its request
 /// names, and must reply whatever happens.
 pub trait Execute: Send + Sync {
-    /// Runs `request` and gives the bytes of its reply.
-    fn execute(&self, transaction: &mut Transaction<'_, '_>, request: &Request) -> Vec<u8>;
+    /// Runs `request` and appends the bytes of its reply.
+    fn execute(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        request: &Request,
+        reply: &mut Vec<u8>,
+    );
 }
 
 /// Where an element stands: its partition and its name in it.
@@ -37,12 +43,26 @@ pub struct Part<'a> {
     pub group: Option<Dot>,
 }
 
+impl Part<'_> {
+    fn signed(&self) -> Clock {
+        let copy = match self.target {
+            Target::Main => self.partition.main.as_ref(),
+            Target::Fallback => self.partition.fallback.as_ref(),
+        };
+        let mut signed = Clock::new();
+        if let Some(signer) = copy.and_then(|copy| copy.signer).filter(|signer| signer.next > 1) {
+            signed.insert_range(signer.index, 1, signer.next - 1);
+        }
+        signed
+    }
+}
+
 /// The rows that one command works on. Changes are visible at once and to nobody else, because the
 /// partitions are locked; they are on disk when the redo of `out` is.
 pub struct Transaction<'a, 'b> {
     env: &'a Env<'b>,
     out: &'a mut Output,
-    parts: Vec<Part<'a>>,
+    parts: SmallVec<[Part<'a>; 1]>,
     grouped: bool,
     empty: Row,
     failed: Option<StoreError>,
@@ -55,7 +75,7 @@ impl<'a, 'b> Transaction<'a, 'b> {
     pub fn new(
         env: &'a Env<'b>,
         out: &'a mut Output,
-        parts: Vec<Part<'a>>,
+        parts: SmallVec<[Part<'a>; 1]>,
         grouped: bool,
     ) -> Self {
         Self { env, out, parts, grouped, empty: Row::new(), failed: None }
@@ -146,6 +166,12 @@ impl<'a, 'b> Transaction<'a, 'b> {
     pub fn partition(&mut self, partition: PartitionId) -> (&mut Partition, Target) {
         let part = self.part(partition);
         (part.partition, part.target)
+    }
+
+    /// What each copy has signed so far: the changes made here are among it.
+    #[must_use]
+    pub fn written(&self) -> Vec<(PartitionId, Target, Clock)> {
+        self.parts.iter().map(|part| (part.partition.id, part.target, part.signed())).collect()
     }
 
     /// The error of a disk that failed under [`Transaction::row`], once.

@@ -65,6 +65,11 @@ impl Writer {
         self.bytes.is_empty()
     }
 
+    /// Forgets what was written, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// Ends writing and hands over the bytes.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {

@@ -24,7 +24,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use effects::{Answer, Effects};
 pub use open::OpenError;
-pub use requests::Submitted;
+pub use requests::{LocalCall, Route, Submitted};
 pub use state::NodeState;
 
 use crate::env::{Env, Now, Settings, View};
@@ -127,7 +127,9 @@ impl Node {
         sum
     }
 
-    fn env<'a>(&'a self, settings: &'a Settings, now: Now) -> Env<'a> {
+    /// The surroundings of a call, for callers of [`Node::run_local`].
+    #[must_use]
+    pub fn env<'a>(&'a self, settings: &'a Settings, now: Now) -> Env<'a> {
         Env {
             store: &*self.store,
             settings,
@@ -152,20 +154,21 @@ impl Node {
             self.dirty.lock().insert(partition);
         }
         // Under the partition's lock, so that its redo stands in the order of its changes.
-        let events = self.keep(out);
+        let events = self.keep_from(&mut out);
         drop(locked);
         self.react(env, events);
         Some(outcome)
     }
 
-    fn keep(&self, out: Output) -> Vec<Event> {
-        let Output { redo, sends, events } = out;
-        if !redo.is_empty() || !sends.is_empty() {
+    /// Moves what `out` holds to the next commit, but for the events.
+    fn keep_from(&self, out: &mut Output) -> Vec<Event> {
+        if !out.redo.is_empty() || !out.sends.is_empty() {
             let mut commit = self.commit.lock();
-            commit.redo.extend_from_slice(redo.as_slice());
-            commit.sends.extend(sends);
+            commit.redo.extend_from_slice(out.redo.as_slice());
+            commit.sends.append(&mut out.sends);
         }
-        events
+        out.redo.clear();
+        std::mem::take(&mut out.events)
     }
 
     fn send(&self, peer: NodeId, message: Message) {

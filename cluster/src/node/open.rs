@@ -132,7 +132,7 @@ impl Node {
         for partition in &self.partitions {
             let mut out = Output::default();
             partition.lock().opened(&env, &mut out);
-            self.keep(out);
+            self.keep_from(&mut out);
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Node {
     pub(super) fn record_state(&self) {
         let mut out = Output::default();
         record::node(&mut out.redo, &self.state().encode());
-        self.keep(out);
+        self.keep_from(&mut out);
     }
 
     /// A name for a node, from 16 random bytes that the caller drew.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use larder_crdt::Clock;
 use parking_lot::MutexGuard;
+use smallvec::SmallVec;
 
 use super::Node;
 use super::effects::Answer;
@@ -92,6 +93,45 @@ pub enum Submitted {
     Done(Reply),
     /// Its answer comes as an [`Answer::Reply`].
     Pending,
+}
+
+/// A command that may run at once on the copies of this node.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalCall<'a> {
+    /// The partitions of its keys, ascending, each once.
+    pub partitions: &'a [PartitionId],
+    /// Whether it only looks.
+    pub access: Access,
+    /// Whether what it changes in a partition must arrive everywhere together.
+    pub grouped: bool,
+}
+
+/// Whether a node may use its fallback's copy for a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StandIn {
+    /// No: the command is run by an owner or not at all.
+    Never,
+    /// If it has one.
+    WithCopy,
+    /// Yes, beginning one if need be.
+    Always,
+}
+
+fn target_of(
+    partition: &Partition,
+    env: &Env<'_>,
+    standing_in: StandIn,
+) -> Result<Target, Reply> {
+    if partition.is_ready(env) {
+        return Ok(Target::Main);
+    }
+    match standing_in {
+        StandIn::Never => Err(Reply::NotReady),
+        // A node that has left is no stand-in: nobody would wait for what it took.
+        _ if env.view.layout.entry(env.node).is_none() => Err(Reply::NoReplica),
+        StandIn::WithCopy if partition.fallback.is_none() => Err(Reply::NoReplica),
+        StandIn::WithCopy | StandIn::Always => Ok(Target::Fallback),
+    }
 }
 
 /// Where a request runs.
@@ -237,55 +277,25 @@ impl Node {
         request: &Request,
         reached: u8,
     ) -> Option<Reply> {
-        if request.access == Access::Write
-            && let Some(error) = self.refusal()
-        {
-            return Some(Reply::Refused(error.to_string()));
-        }
-        if env.view.layout.entry(self.id).is_none() {
-            // A node that has left is no stand-in: nobody would wait for what it took.
-            return Some(Reply::NoReplica);
-        }
-        let mut guards: Vec<MutexGuard<'_, Partition>> = Vec::with_capacity(1);
-        for partition in &request.partitions {
-            match self.partitions.get(partition.index()) {
-                Some(partition) => guards.push(partition.lock()),
-                None => return Some(Reply::NotReady),
-            }
-        }
-        let mut targets = Vec::with_capacity(guards.len());
-        for partition in &guards {
-            let ready = partition.is_ready(env);
-            if !ready && matches!(caller, Caller::Peer(..)) {
-                return Some(Reply::NotReady);
-            }
-            if !ready
-                && request.access == Access::Read
-                && !request.blind
-                && partition.fallback.is_none()
-            {
-                return Some(Reply::NoReplica);
-            }
-            targets.push(if ready { Target::Main } else { Target::Fallback });
-        }
+        let standing_in = match (caller, request.access, request.blind) {
+            (Caller::Peer(..), ..) => StandIn::Never,
+            (Caller::Client(_), Access::Read, false) => StandIn::WithCopy,
+            (Caller::Client(_), ..) => StandIn::Always,
+        };
+        let waits = request.write_copies > 0 && request.access == Access::Write;
         let mut out = Output::default();
-        let parts = guards
-            .iter_mut()
-            .zip(&targets)
-            .map(|(partition, target)| Part { partition, target: *target, group: None })
-            .collect();
         let grouped = request.args.len() > 3;
-        let mut transaction = Transaction::new(env, &mut out, parts, grouped);
-        let reply = Bytes::from(self.execute.execute(&mut transaction, request));
-        if guards.iter().any(|partition| partition.outgoing) {
-            let mut dirty = self.dirty.lock();
-            dirty.extend(guards.iter().filter(|p| p.outgoing).map(|p| p.id));
-        }
-        let waits = request.write_copies > 1 || (request.write_copies == 1 && request.access == Access::Write);
-        let parts = if waits { written(&guards, &targets) } else { Vec::new() };
-        let events = self.keep(out);
-        drop(guards);
-        self.react(env, events);
+        let call = LocalCall { partitions: &request.partitions, access: request.access, grouped };
+        let ran = self.run_locked(env, &mut out, &call, standing_in, |transaction| {
+            let mut reply = Vec::new();
+            self.execute.execute(transaction, request, &mut reply);
+            let parts = if waits { transaction.written() } else { Vec::new() };
+            (Bytes::from(reply), parts)
+        });
+        let (reply, parts) = match ran {
+            Ok(ran) => ran,
+            Err(reply) => return Some(reply),
+        };
         if request.read_copies > reached {
             return Some(Reply::Partial { reply, reached, wanted: request.read_copies });
         }
@@ -293,6 +303,63 @@ impl Node {
             return self.wait(env, caller, request.write_copies, reply, parts);
         }
         Some(Reply::Done(reply))
+    }
+
+    /// The short way for a command all of whose partitions are ready here: `run` is called with the
+    /// rows at once. `out` is scratch that a caller of many commands keeps.
+    ///
+    /// # Errors
+    /// Why it did not run; [`Reply::NotReady`] asks for [`Node::submit`].
+    pub fn run_local<T>(
+        &self,
+        env: &Env<'_>,
+        out: &mut Output,
+        call: &LocalCall<'_>,
+        run: impl FnOnce(&mut Transaction<'_, '_>) -> T,
+    ) -> Result<T, Reply> {
+        for partition in call.partitions {
+            if env.view.ownership.preference(*partition).first() != Some(&env.node) {
+                return Err(Reply::NotReady);
+            }
+        }
+        self.run_locked(env, out, call, StandIn::Never, run)
+    }
+
+    /// Locks the partitions, runs, and keeps what is left to be done.
+    fn run_locked<T>(
+        &self,
+        env: &Env<'_>,
+        out: &mut Output,
+        call: &LocalCall<'_>,
+        standing_in: StandIn,
+        run: impl FnOnce(&mut Transaction<'_, '_>) -> T,
+    ) -> Result<T, Reply> {
+        if call.access == Access::Write
+            && let Some(error) = self.refusal()
+        {
+            return Err(Reply::Refused(error.to_string()));
+        }
+        let mut guards: SmallVec<[MutexGuard<'_, Partition>; 1]> = SmallVec::new();
+        for partition in call.partitions {
+            match self.partitions.get(partition.index()) {
+                Some(partition) => guards.push(partition.lock()),
+                None => return Err(Reply::NotReady),
+            }
+        }
+        let mut parts = SmallVec::new();
+        for partition in &mut guards {
+            let target = target_of(partition, env, standing_in)?;
+            parts.push(Part { partition, target, group: None });
+        }
+        let ran = run(&mut Transaction::new(env, out, parts, call.grouped));
+        for partition in guards.iter().filter(|partition| partition.outgoing) {
+            self.dirty.lock().insert(partition.id);
+        }
+        // Under the partitions' locks, so that the redo stands in the order of the changes.
+        let events = self.keep_from(out);
+        drop(guards);
+        self.react(env, events);
+        Ok(ran)
     }
 
     /// Waits until what the copies of `parts` have written is durable on `wanted` nodes.
@@ -502,26 +569,6 @@ impl Node {
             self.answer(env, caller, reply);
         }
     }
-}
-
-/// What the copies that took a command have signed so far: its changes are among it.
-fn written(
-    guards: &[MutexGuard<'_, Partition>],
-    targets: &[Target],
-) -> Vec<(PartitionId, Target, Clock)> {
-    let mut parts = Vec::new();
-    for (partition, target) in guards.iter().zip(targets) {
-        let copy = match target {
-            Target::Main => partition.main.as_ref(),
-            Target::Fallback => partition.fallback.as_ref(),
-        };
-        let mut clock = Clock::new();
-        if let Some(signer) = copy.and_then(|copy| copy.signer).filter(|signer| signer.next > 1) {
-            clock.insert_range(signer.index, 1, signer.next - 1);
-        }
-        parts.push((partition.id, *target, clock));
-    }
-    parts
 }
 
 fn take_if<T>(map: &mut BTreeMap<u64, T>, over: impl Fn(&T) -> bool) -> Vec<T> {
