@@ -103,6 +103,16 @@ impl<'a, 'b> Transaction<'a, 'b> {
         }
     }
 
+    /// Where the one row of a key stands that has been placed already.
+    #[must_use]
+    #[inline]
+    pub fn place_of(&self, token: KeyPlace, database: u8, key: &[u8]) -> Place {
+        Place {
+            partition: token.partition(self.env.view.layout.partitions()),
+            key: RowKey::new(token.key_hash, database, key, b""),
+        }
+    }
+
     fn part(&mut self, partition: PartitionId) -> &mut Part<'a> {
         self.parts
             .iter_mut()
@@ -133,6 +143,30 @@ impl<'a, 'b> Transaction<'a, 'b> {
                 &self.empty
             }
             None => &self.empty,
+        }
+    }
+
+    /// As [`Transaction::row`], but a disk that fails is told at once.
+    ///
+    /// # Errors
+    /// What the disk says.
+    ///
+    /// # Panics
+    /// If the request does not name the partition.
+    pub fn try_row(&mut self, place: &Place) -> Result<&Row, StoreError> {
+        let store = self.env.store;
+        let part = self
+            .parts
+            .iter_mut()
+            .find(|part| part.partition.id == place.partition)
+            .expect("a command touches only the partitions that its request names");
+        let copy = match part.target {
+            Target::Main => part.partition.main.as_mut(),
+            Target::Fallback => part.partition.fallback.as_mut(),
+        };
+        match copy {
+            Some(copy) => copy.rows.get(store, &place.key),
+            None => Ok(&self.empty),
         }
     }
 

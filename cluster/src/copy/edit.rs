@@ -16,8 +16,8 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub struct Edit<'a> {
     row: &'a mut Row,
-    dots: SmallVec<[(Dot, Option<Dot>); 2]>,
-    fresh: SmallVec<[Dot; 2]>,
+    dots: SmallVec<[(Dot, Option<Dot>); DOTS_PER_EDIT]>,
+    fresh: SmallVec<[Dot; DOTS_PER_EDIT]>,
     actor: Actor,
     stamp: Stamp,
     changed: bool,
@@ -30,7 +30,9 @@ impl Edit<'_> {
         self.row
     }
 
-    /// The actor that signs here, for dots inside a document.
+    /// The actor that signs inside documents here. It is another than the copy's own, and a new one
+    /// once the copy has forgotten a document's context: in a document that begins anew, counters
+    /// begin anew, too.
     #[must_use]
     pub fn actor(&self) -> Actor {
         self.actor
@@ -40,6 +42,15 @@ impl Edit<'_> {
     #[must_use]
     pub fn stamp(&self) -> Stamp {
         self.stamp
+    }
+
+    /// The counter of the next dot: it grows with every change of the actor, whatever the element.
+    ///
+    /// # Panics
+    /// If all dots of the edit are taken.
+    #[must_use]
+    pub fn next_counter(&self) -> u64 {
+        self.fresh.last().expect("an edit takes at most the dots it asked for").counter()
     }
 
     /// Removes the observed siblings that `which` names. Alone, this is a removal.
@@ -84,8 +95,8 @@ pub struct EditContext<'a, 'b> {
     pub group: Option<&'a mut Option<Dot>>,
 }
 
-/// Dots that one edit may take: a register and a counter at once.
-const DOTS_PER_EDIT: usize = 2;
+/// Dots that one edit may take: a register, a counter and a document at once.
+const DOTS_PER_EDIT: usize = 3;
 
 impl Copy {
     /// Changes one element: `change` sees the row and says what becomes of it. If it changes
@@ -103,9 +114,9 @@ impl Copy {
         // A missing row must be found missing before a counter is used up.
         self.rows.get(env.store, key)?;
         let signer = self.ensure_signer(env, stint, redo);
-        let actor = self.actors.actor(signer.index);
+        let actor = self.document_actor(env, stint);
         let shared = group.as_ref().and_then(|group| **group).filter(|_| !env.keeps(1));
-        let mut fresh: SmallVec<[Dot; 2]> = SmallVec::new();
+        let mut fresh: SmallVec<[Dot; DOTS_PER_EDIT]> = SmallVec::new();
         for at in (0..DOTS_PER_EDIT as u64).rev() {
             match shared {
                 Some(dot) => fresh.push(dot),

@@ -67,6 +67,8 @@ pub struct Copy {
     pub rows: Rows,
     /// Rows that may be forgotten when their dots are settled.
     pub resets: BTreeMap<Dot, RowKey>,
+    /// Which of this partition's stints signs inside documents.
+    pub document_stint: Option<u32>,
     /// Who signs its changes, once it has made one.
     pub signer: Option<Signer>,
     /// What is known of the other owners.
@@ -112,6 +114,7 @@ impl Copy {
             log: image.log,
             rows,
             resets: image.resets,
+            document_stint: None,
             signer: None,
             handing_over: false,
             peers: BTreeMap::new(),

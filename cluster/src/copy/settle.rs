@@ -114,6 +114,7 @@ impl Copy {
         })?;
         if changed {
             self.note_change(key, &[], false);
+            self.document_stint = None;
         }
         Ok(done)
     }

@@ -21,7 +21,21 @@ pub struct Signer {
     pub next: u64,
 }
 
+/// The bit of a stint that tells the actors inside documents from those of copies.
+const DOCUMENT_STINT: u32 = 1 << 31;
+
 impl Copy {
+    /// The actor that signs inside documents of this copy. It is in no table of actors: documents
+    /// name theirs in full.
+    pub(super) fn document_actor(&mut self, env: &Env<'_>, stint: &mut u32) -> Actor {
+        let own = *self.document_stint.get_or_insert_with(|| {
+            *stint += 1;
+            *stint - 1
+        });
+        let run = if env.keeps(3) { env.run } else { env.node.0 };
+        Actor::of_run(run, own | DOCUMENT_STINT)
+    }
+
     /// Mints the copy's actor if it has none, or if the counter has come to its end; `stint` counts
     /// the actors of this partition in this run.
     pub(super) fn ensure_signer(

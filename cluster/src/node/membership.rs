@@ -87,6 +87,7 @@ impl Node {
                 runs: None,
             });
         }
+        self.layout_version.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         self.refresh_view();
         self.record_state();
         let linked = self.links.lock().linked.clone();
@@ -158,4 +159,12 @@ impl Node {
 
 fn layout_partitions(env: &Env<'_>) -> impl Iterator<Item = crate::id::PartitionId> {
     env.view.layout.partitions().iter()
+}
+
+impl Node {
+    /// Grows with every change of the layout.
+    #[must_use]
+    pub fn layout_version(&self) -> u64 {
+        self.layout_version.load(std::sync::atomic::Ordering::Acquire)
+    }
 }

@@ -55,6 +55,7 @@ pub struct Node {
     rounds: Mutex<rounds::Rounds>,
     swim: Mutex<swim::Swim>,
     redo_end: AtomicU64,
+    layout_version: AtomicU64,
 }
 
 /// Peers with a link, and those of them that cannot take more now.

@@ -107,6 +107,7 @@ impl Node {
             rounds: Mutex::new(Rounds::default()),
             swim: Mutex::new(Swim::new(state.id, run, now)),
             redo_end: AtomicU64::new(0),
+            layout_version: AtomicU64::new(1),
         };
         if is_new {
             node.record_state();

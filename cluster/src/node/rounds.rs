@@ -84,3 +84,12 @@ impl Node {
         outcome
     }
 }
+
+impl Node {
+    /// Whether every owner in reach holds durably what this node's copies have seen.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        let view = self.view();
+        self.partitions.iter().all(|partition| partition.lock().is_told(&view, self.id))
+    }
+}

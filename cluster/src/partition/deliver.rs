@@ -305,3 +305,16 @@ fn send(
     }
     Ok(if missing.is_empty() { Round::Sent } else { Round::More })
 }
+
+impl Partition {
+    /// Whether every owner in reach holds durably what the copies here have seen.
+    #[must_use]
+    pub fn is_told(&self, view: &crate::env::View, node: NodeId) -> bool {
+        let owners = view.ownership.owners(self.id);
+        [self.main.as_ref(), self.fallback.as_ref()].into_iter().flatten().all(|copy| {
+            owners.iter().filter(|owner| **owner != node && view.up.contains(owner)).all(|owner| {
+                copy.peers.get(owner).is_none_or(|peer| peer.durable.covers(&copy.clock))
+            })
+        })
+    }
+}
