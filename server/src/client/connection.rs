@@ -1,0 +1,292 @@
+//! One client's connection: requests in, replies out, in order.
+//!
+//! All requests of one read are run before anything is written, and their changes go to the disk in
+//! one commit: that of this connection or of another that came at the same moment. A command that
+//! waits for another node holds only its place among the replies.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use larder_cluster::request::Reply as CoreReply;
+use larder_cluster::store::StoreError;
+use larder_commands::args::OwnedArgs;
+use larder_commands::error::CommandError;
+use larder_commands::reply::{Protocol, Reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::info::ClientInfo;
+use super::step::{Batch, Step};
+use crate::limits::{INPUT_BYTES_KEPT, PENDING_REPLIES_MAX, REPLY_BYTES_PER_WRITE};
+use crate::resp::request::{RequestLimits, RequestParser};
+use crate::runtime::clock_unix_ms;
+use crate::server::Server;
+
+/// Which commands CLIENT REPLY silences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Silence {
+    /// None.
+    #[default]
+    Off,
+    /// All, until it is switched on again.
+    On,
+    /// The next one.
+    Next,
+}
+
+/// A client's connection and what it has said so far.
+pub struct Connection {
+    /// The server.
+    pub server: Arc<Server>,
+    /// What others may know of it.
+    pub info: Arc<ClientInfo>,
+    /// The selected database.
+    pub database: u8,
+    /// Whether it has said its password, or needs none.
+    pub authenticated: bool,
+    /// Replies that wait to be written.
+    pub reply: Reply,
+    /// CLIENT REPLY.
+    pub silence: Silence,
+    /// The last write's place, for WAIT: what the node had signed then is behind it.
+    pub wrote: bool,
+    parser: RequestParser,
+    /// Replies that come from elsewhere: where they stand among the bytes of `reply`.
+    pub(super) pending: VecDeque<(usize, oneshot::Receiver<CoreReply>)>,
+}
+
+/// How a batch of requests ended.
+struct Ran {
+    /// A command that must run alone and may take its time.
+    alone: Option<OwnedArgs>,
+    /// Whether the connection ends after the replies.
+    closes: bool,
+    /// Whether requests are left that can be run at once.
+    more: bool,
+    /// How many replies there are.
+    replies: usize,
+    /// Whether anything may have been changed.
+    wrote: bool,
+}
+
+/// Serves a client until it goes.
+pub async fn serve(server: Arc<Server>, mut stream: TcpStream, info: Arc<ClientInfo>) {
+    let mut connection = Connection::new(server.clone(), info.clone());
+    // A client that breaks off is nobody's mistake.
+    let _ = connection.talk(&mut stream).await;
+    server.clients.dismiss(info.id);
+}
+
+impl Connection {
+    fn new(server: Arc<Server>, info: Arc<ClientInfo>) -> Self {
+        let authenticated = server.settings().requirepass.0.is_empty();
+        Self {
+            server,
+            info,
+            database: 0,
+            authenticated,
+            reply: Reply::new(Protocol::Resp2),
+            silence: Silence::default(),
+            wrote: false,
+            parser: RequestParser::new(),
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// Forgets everything that the client has said: RESET.
+    pub fn reset(&mut self) {
+        self.database = 0;
+        self.authenticated = self.server.settings().requirepass.0.is_empty();
+        self.reply.set_protocol(Protocol::Resp2);
+        self.silence = Silence::Off;
+        self.info.protocol.store(2, Ordering::Relaxed);
+        self.info.database.store(0, Ordering::Relaxed);
+        self.info.words.lock().name.clear();
+    }
+
+    async fn talk(&mut self, stream: &mut TcpStream) -> std::io::Result<()> {
+        let mut input = BytesMut::with_capacity(INPUT_BYTES_KEPT);
+        loop {
+            let ran = self.run_batch(&mut input);
+            self.flush(stream, &ran).await?;
+            if let Some(args) = ran.alone {
+                let before = self.reply.len();
+                let closes = self.run_alone(args).await;
+                self.silence_from(before);
+                self.write_out(stream).await?;
+                if closes {
+                    return stream.shutdown().await;
+                }
+                continue;
+            }
+            if ran.closes || self.info.is_killed.load(Ordering::Acquire) {
+                return stream.shutdown().await;
+            }
+            if ran.more {
+                continue;
+            }
+            if !self.read(stream, &mut input).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads more; false if the client is done or has been idle for too long.
+    async fn read(
+        &mut self,
+        stream: &mut TcpStream,
+        input: &mut BytesMut,
+    ) -> std::io::Result<bool> {
+        if input.is_empty() && input.capacity() > 4 * INPUT_BYTES_KEPT {
+            *input = BytesMut::with_capacity(INPUT_BYTES_KEPT);
+        }
+        let wanted = self.parser.wanted(input.len()).max(INPUT_BYTES_KEPT / 2);
+        input.reserve(wanted);
+        let timeout_s = self.server.settings().timeout;
+        let read = async {
+            tokio::select! {
+                read = stream.read_buf(input) => read.map(|count| count > 0),
+                () = self.info.kill.notified() => Ok(false),
+            }
+        };
+        let go_on = if timeout_s == 0 {
+            read.await?
+        } else {
+            match tokio::time::timeout(Duration::from_secs(timeout_s), read).await {
+                Ok(read) => read?,
+                Err(_) => false,
+            }
+        };
+        if input.len() as u64 > self.server.settings().client_query_buffer_limit.0 {
+            return Ok(false);
+        }
+        self.info.input_bytes.store(input.len() as u64, Ordering::Relaxed);
+        Ok(go_on && !self.info.is_killed.load(Ordering::Acquire))
+    }
+
+    /// Runs the complete requests of `input`.
+    fn run_batch(&mut self, input: &mut BytesMut) -> Ran {
+        let mut ran = Ran { alone: None, closes: false, more: false, replies: 0, wrote: false };
+        if input.is_empty() {
+            return ran;
+        }
+        let server = self.server.clone();
+        let mut parser = std::mem::take(&mut self.parser);
+        let mut batch = Batch::new(&server);
+        self.info.active_ms.store(batch.now_ms(), Ordering::Relaxed);
+        loop {
+            let limits = RequestLimits {
+                arg_bytes_max: batch.settings.proto_max_bulk_len.0 as usize,
+                authenticated: self.authenticated,
+            };
+            let length = match parser.parse(input, &limits) {
+                Ok(Some(length)) => length,
+                Ok(None) => break,
+                Err(error) => {
+                    CommandError::from(error).write_to(&mut self.reply);
+                    ran.closes = true;
+                    ran.replies += 1;
+                    break;
+                }
+            };
+            let args = parser.args(input);
+            if !args.is_empty() {
+                let before = self.reply.len();
+                let step = self.step(args, &mut batch);
+                ran.replies += 1;
+                match step {
+                    Step::Done => self.silence_from(before),
+                    Step::Pending => {}
+                    Step::Alone => {
+                        ran.replies -= 1;
+                        ran.alone = Some(args.to_owned());
+                    }
+                    Step::Close => ran.closes = true,
+                }
+            }
+            input.advance(length);
+            if ran.alone.is_some() || ran.closes {
+                break;
+            }
+            if self.reply.len() > REPLY_BYTES_PER_WRITE
+                || self.pending.len() >= PENDING_REPLIES_MAX
+            {
+                ran.more = true;
+                break;
+            }
+        }
+        ran.wrote = batch.wrote;
+        self.parser = parser;
+        ran
+    }
+
+    /// Drops the reply that was appended since the buffer had `before` bytes, if CLIENT REPLY says
+    /// so.
+    pub(super) fn silence_from(&mut self, before: usize) {
+        match self.silence {
+            Silence::Off => {}
+            Silence::On => self.reply.truncate(before),
+            Silence::Next => {
+                self.reply.truncate(before);
+                self.silence = Silence::Off;
+            }
+        }
+    }
+
+    /// Commits what the batch has changed, then writes its replies.
+    async fn flush(&mut self, stream: &mut TcpStream, ran: &Ran) -> std::io::Result<()> {
+        if ran.wrote
+            && let Err(error) = self.commit().await
+        {
+            self.refuse(ran.replies, &error);
+        }
+        self.write_out(stream).await
+    }
+
+    /// One commit for all connections that are ready: this one lets the others run first, and finds
+    /// its changes committed if one of them was quicker.
+    pub(super) async fn commit(&self) -> Result<(), StoreError> {
+        let runtime = &self.server.runtime;
+        tokio::task::yield_now().await;
+        runtime.commit()?;
+        if runtime.syncs_always() { runtime.synced().await } else { Ok(()) }
+    }
+
+    /// The disk did not take what the batch has changed: every reply of it becomes that error.
+    fn refuse(&mut self, replies: usize, error: &StoreError) {
+        self.pending.clear();
+        self.reply.clear();
+        for _ in 0..replies {
+            CommandError::Misconf(error.to_string()).write_to(&mut self.reply);
+        }
+    }
+
+    async fn write_out(&mut self, stream: &mut TcpStream) -> std::io::Result<()> {
+        let mut written = 0;
+        while let Some((at, receiver)) = self.pending.pop_front() {
+            if at > written {
+                stream.write_all(self.reply.as_bytes().get(written..at).unwrap_or_default()).await?;
+                written = at;
+            }
+            let reply = receiver.await.unwrap_or(CoreReply::Unknown);
+            let mut own = Reply::new(self.reply.protocol());
+            super::step::write_core_reply(&mut own, reply);
+            if self.silence != Silence::On {
+                stream.write_all(own.as_bytes()).await?;
+            }
+        }
+        if self.reply.len() > written {
+            stream.write_all(self.reply.as_bytes().get(written..).unwrap_or_default()).await?;
+        }
+        self.reply.clear();
+        if self.reply.buffer_mut().capacity() > 4 * REPLY_BYTES_PER_WRITE {
+            self.reply.buffer_mut().shrink_to(REPLY_BYTES_PER_WRITE);
+        }
+        self.info.active_ms.fetch_max(clock_unix_ms(), Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! What is known of every connected client: CLIENT LIST, KILL and the limits read it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::runtime::clock_unix_ms;
+
+/// One client.
+#[derive(Debug)]
+pub struct ClientInfo {
+    /// Its number, never given twice by one process.
+    pub id: u64,
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// Where it arrived.
+    pub local: SocketAddr,
+    /// When it came, in unix milliseconds.
+    pub since_ms: u64,
+    /// When it last sent a command, in unix milliseconds.
+    pub active_ms: AtomicU64,
+    /// The selected database.
+    pub database: AtomicU8,
+    /// The version of RESP.
+    pub protocol: AtomicU8,
+    /// What it tells of itself: name, library, version of the library; and its last command.
+    pub words: Mutex<ClientWords>,
+    /// Bytes of replies that wait to be written.
+    pub output_bytes: AtomicU64,
+    /// Bytes of a request that is not complete.
+    pub input_bytes: AtomicU64,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// Whether the connection is to end.
+    pub is_killed: AtomicBool,
+    /// Wakes the connection to end.
+    pub kill: Notify,
+}
+
+/// What a client tells of itself.
+#[derive(Debug, Clone, Default)]
+pub struct ClientWords {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub library: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub library_version: String,
+    /// The name of its last command, in lower case.
+    pub command: String,
+}
+
+impl ClientInfo {
+    /// Ends the connection as soon as it looks.
+    pub fn end(&self) {
+        self.is_killed.store(true, Ordering::Release);
+        self.kill.notify_one();
+    }
+
+    /// The line of CLIENT LIST.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let words = self.words.lock().clone();
+        let now = clock_unix_ms();
+        let seconds = |since: u64| now.saturating_sub(since) / 1000;
+        let mut flags = String::new();
+        if self.no_evict.load(Ordering::Relaxed) {
+            flags.push('e');
+        }
+        if self.no_touch.load(Ordering::Relaxed) {
+            flags.push('T');
+        }
+        if flags.is_empty() {
+            flags.push('N');
+        }
+        format!(
+            "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db={} sub=0 psub=0 \
+             ssub=0 multi=-1 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
+             omem={} tot-mem={} events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+            self.id,
+            self.address,
+            self.local,
+            words.name,
+            seconds(self.since_ms),
+            seconds(self.active_ms.load(Ordering::Relaxed)),
+            self.database.load(Ordering::Relaxed),
+            self.input_bytes.load(Ordering::Relaxed),
+            self.output_bytes.load(Ordering::Relaxed),
+            self.input_bytes.load(Ordering::Relaxed) + self.output_bytes.load(Ordering::Relaxed),
+            if words.command.is_empty() { "NULL" } else { &words.command },
+            self.protocol.load(Ordering::Relaxed),
+            words.library,
+            words.library_version,
+        )
+    }
+}
+
+/// All connected clients.
+#[derive(Debug, Default)]
+pub struct Clients {
+    next: AtomicU64,
+    connected: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    /// Connections that were taken since the start.
+    pub accepted: AtomicU64,
+    /// Connections that were turned away.
+    pub rejected: AtomicU64,
+}
+
+impl Clients {
+    /// Takes a client in, unless there are `limit` already.
+    pub fn admit(
+        &self,
+        address: SocketAddr,
+        local: SocketAddr,
+        limit: u64,
+    ) -> Option<Arc<ClientInfo>> {
+        let mut connected = self.connected.lock();
+        if connected.len() as u64 >= limit {
+            self.rejected.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let now = clock_unix_ms();
+        let info = Arc::new(ClientInfo {
+            id: self.next.fetch_add(1, Ordering::Relaxed) + 1,
+            address,
+            local,
+            since_ms: now,
+            active_ms: AtomicU64::new(now),
+            database: AtomicU8::new(0),
+            protocol: AtomicU8::new(2),
+            words: Mutex::default(),
+            output_bytes: AtomicU64::new(0),
+            input_bytes: AtomicU64::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            is_killed: AtomicBool::new(false),
+            kill: Notify::new(),
+        });
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        connected.insert(info.id, info.clone());
+        Some(info)
+    }
+
+    /// Forgets a client that has gone.
+    pub fn dismiss(&self, id: u64) {
+        self.connected.lock().remove(&id);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.connected.lock().len()
+    }
+
+    /// All of them, by number.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<ClientInfo>> {
+        self.connected.lock().values().cloned().collect()
+    }
+}

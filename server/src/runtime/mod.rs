@@ -1,0 +1,285 @@
+//! A node at work: the core, its disk, and what carries out the core's effects.
+//!
+//! ```text
+//! client's task ── run_local ─┐                         ┌─▶ links, to peers
+//! link's task ──── on_message ┼─▶ Node ── commit() ─────┤
+//! timer ────────── poll ──────┘   (redo appended here)  └─▶ whoever waits for an answer
+//! syncer ───────── begin_sync, fsync, finish_sync           (a thread of its own)
+//! writer ───────── checkpoint, evict                        (a thread of its own)
+//! ```
+
+mod background;
+mod clock;
+mod core_settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use larder_cluster::id::NodeId;
+use larder_cluster::message::Message;
+use larder_cluster::node::{Answer, Effects, Node, Submitted};
+use larder_cluster::request::{Reply, Request};
+use larder_cluster::store::{Store, StoreError};
+use larder_crdt::Writer;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+pub use background::Background;
+pub use clock::{SystemClock, unix_ms as clock_unix_ms};
+pub use core_settings::core_settings;
+
+use crate::settings::{Durability, LiveSettings};
+
+/// What takes messages to other nodes. The transport is told by the runtime, and tells it.
+pub trait Carrier: Send + Sync {
+    /// Queues a message for `peer`; dropped if there is no link to it.
+    fn send(&self, peer: NodeId, verb: &'static str, payload: Bytes);
+    /// The members and where they listen have changed.
+    fn members_changed(&self, runtime: &Runtime);
+    /// For every peer with a link: whether so much waits for it that changes should be held back.
+    fn crowded(&self) -> Vec<(NodeId, bool)>;
+}
+
+/// A node at work.
+pub struct Runtime {
+    /// The core.
+    pub node: Node,
+    /// The disk.
+    pub store: Arc<dyn Store>,
+    /// The settings.
+    pub settings: Arc<LiveSettings>,
+    /// The time.
+    pub clock: SystemClock,
+    carrier: Arc<dyn Carrier>,
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
+    next_token: AtomicU64,
+    sync: SyncState,
+    members: AtomicU64,
+}
+
+/// Whom the syncer serves.
+#[derive(Default)]
+struct SyncState {
+    /// Whether somebody waits for a sync.
+    wanted: Mutex<bool>,
+    wake: Condvar,
+    /// How many syncs were asked for, and how many of those are over.
+    asked: AtomicU64,
+    done: tokio::sync::watch::Sender<u64>,
+    failed: AtomicBool,
+}
+
+impl Runtime {
+    /// Puts an opened node to work. Its threads and tasks are the caller's, see [`Background`].
+    #[must_use]
+    pub fn new(
+        node: Node,
+        store: Arc<dyn Store>,
+        settings: Arc<LiveSettings>,
+        clock: SystemClock,
+        carrier: Arc<dyn Carrier>,
+    ) -> Self {
+        Self {
+            node,
+            store,
+            settings,
+            clock,
+            carrier,
+            waiting: Mutex::default(),
+            next_token: AtomicU64::new(1),
+            sync: SyncState::default(),
+            members: AtomicU64::new(0),
+        }
+    }
+
+    /// Commits what the core has changed, and carries out what follows. When it returns, every
+    /// change made before the call survives the end of the process.
+    ///
+    /// # Errors
+    /// What the disk says; no effect was carried out then.
+    pub fn commit(&self) -> Result<(), StoreError> {
+        let effects = self.node.commit()?;
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    fn carry_out(&self, effects: Effects) {
+        for (peer, message) in effects.sends {
+            self.transmit(peer, &message);
+        }
+        for answer in effects.answers {
+            match answer {
+                Answer::Reply(token, reply) => {
+                    let waiting = self.waiting.lock().remove(&token);
+                    if let Some(waiting) = waiting {
+                        // A client that is gone does not want its reply.
+                        let _ = waiting.send(reply);
+                    }
+                }
+                Answer::Changed(..) => {}
+                Answer::BadPeer(peer) => {
+                    tracing::warn!(%peer, "a peer sent what contradicts itself; ignored");
+                }
+            }
+        }
+        if effects.sync_wanted {
+            self.want_sync();
+        }
+        self.follow_members();
+    }
+
+    fn transmit(&self, peer: NodeId, message: &Message) {
+        let mut writer = Writer::new();
+        message.encode(&mut writer);
+        self.carrier.send(peer, message.verb(), writer.into_vec().into());
+    }
+
+    /// Tells the transport when the layout has changed.
+    fn follow_members(&self) {
+        let digest = self.node.layout_version();
+        if self.members.swap(digest, Ordering::Relaxed) != digest {
+            self.carrier.members_changed(self);
+        }
+    }
+
+    /// Hands a command to the core; the reply may come from here at once, or later from elsewhere.
+    ///
+    /// # Errors
+    /// The receiver to wait on, if it is not over at once.
+    pub fn submit(&self, request: Request) -> Result<Reply, oneshot::Receiver<Reply>> {
+        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.lock().insert(token, sender);
+        match self.node.submit(token, request, self.clock.now()) {
+            Submitted::Done(reply) => {
+                self.waiting.lock().remove(&token);
+                Ok(reply)
+            }
+            Submitted::Pending => Err(receiver),
+        }
+    }
+
+    /// As [`Runtime::submit`], and waits for the reply.
+    pub async fn run(&self, request: Request) -> Reply {
+        let submitted = self.submit(request);
+        if let Err(error) = self.commit() {
+            return Reply::Refused(error.to_string());
+        }
+        match submitted {
+            Ok(reply) => reply,
+            Err(receiver) => receiver.await.unwrap_or(Reply::Unknown),
+        }
+    }
+
+    /// A link to `peer` is up.
+    pub fn link_up(&self, peer: NodeId) {
+        self.node.on_link_up(peer, self.clock.now());
+        self.commit_or_log();
+    }
+
+    /// The link to `peer` is gone.
+    pub fn link_down(&self, peer: NodeId) {
+        self.node.on_link_down(peer);
+        self.commit_or_log();
+    }
+
+    /// A message came in.
+    pub fn message(&self, peer: NodeId, payload: &[u8]) {
+        match Message::decode(payload) {
+            Ok(message) => {
+                if let Err(error) = self.node.on_message(peer, message, self.clock.now()) {
+                    tracing::error!(%error, "a message could not be acted upon");
+                }
+                self.commit_or_log();
+            }
+            Err(error) => tracing::warn!(%peer, %error, "a message could not be read"),
+        }
+    }
+
+    /// Lets the core do what is due; says when to call again, by the monotonic clock.
+    fn poll(&self) -> u64 {
+        for (peer, crowded) in self.carrier.crowded() {
+            self.node.set_crowded(peer, crowded);
+        }
+        let now = self.clock.now();
+        let next = self.node.poll(now).unwrap_or_else(|error| {
+            tracing::error!(%error, "the disk failed in a round");
+            now.monotonic_ms + 100
+        });
+        self.commit_or_log();
+        next
+    }
+
+    /// Commits; what fails is told to the commands that wait and to the log.
+    pub fn commit_or_log(&self) {
+        if let Err(error) = self.commit() {
+            tracing::error!(%error, "the disk refuses writes");
+        }
+    }
+
+    /// Wakes the syncer.
+    pub fn want_sync(&self) {
+        let mut wanted = self.sync.wanted.lock();
+        if !*wanted {
+            *wanted = true;
+            self.sync.wake.notify_one();
+        }
+    }
+
+    /// Whether a reply waits for a sync of its change.
+    #[must_use]
+    pub fn syncs_always(&self) -> bool {
+        self.settings.load().durability == Durability::Always
+    }
+
+    /// Waits until everything that was committed before the call survives a power cut.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`] if the disk refused the sync.
+    pub async fn synced(&self) -> Result<(), StoreError> {
+        let mut done = self.sync.done.subscribe();
+        let mine = self.sync.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        self.want_sync();
+        // The sender lives as long as the runtime.
+        let _ = done.wait_for(|done| *done >= mine).await;
+        if self.sync.failed.load(Ordering::Acquire) {
+            return Err(StoreError::Stopped("the disk refused a sync".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Makes what was committed durable, and tells the core; called by the syncer.
+    fn sync_once(&self) {
+        *self.sync.wanted.lock() = false;
+        let asked = self.sync.asked.load(Ordering::Acquire);
+        let outcome = self.node.begin_sync().and_then(|(points, effects)| {
+            self.carry_out(effects);
+            match self.store.sync() {
+                Ok(()) => {
+                    self.node.finish_sync(&points, self.clock.now());
+                    self.commit()
+                }
+                Err(error) => {
+                    self.node.abandon_sync(&points);
+                    Err(error)
+                }
+            }
+        });
+        self.sync.failed.store(outcome.is_err(), Ordering::Release);
+        if let Err(error) = outcome {
+            tracing::error!(%error, "the disk could not be synced");
+        }
+        self.sync.done.send_replace(asked);
+    }
+
+    /// Waits until somebody wants a sync, or for `at_most`.
+    fn await_sync_wanted(&self, at_most: Duration) {
+        let mut wanted = self.sync.wanted.lock();
+        if !*wanted {
+            self.sync.wake.wait_for(&mut wanted, at_most);
+        }
+    }
+}
