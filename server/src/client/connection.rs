@@ -261,7 +261,7 @@ impl Connection {
         self.pending.clear();
         self.reply.clear();
         for _ in 0..replies {
-            CommandError::Misconf(error.to_string()).write_to(&mut self.reply);
+            CommandError::DiskFailed(error.to_string()).write_to(&mut self.reply);
         }
     }
 
