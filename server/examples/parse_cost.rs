@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use larder_server::limits::ARGS_MAX;
 use larder_server::resp::request::{RequestLimits, RequestParser};
 
 const REQUESTS: usize = 64;
@@ -12,6 +13,7 @@ const SAMPLES: usize = 7;
 
 fn main() {
     let limits = RequestLimits {
+        args_max: ARGS_MAX,
         arg_bytes_max: 512 << 20,
         authenticated: true,
     };

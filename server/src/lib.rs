@@ -1,6 +1,7 @@
 //! A node of Larder: sockets, settings, logs and metrics around the core, which decides.
 
 pub mod limits;
+pub mod link;
 pub mod resp;
 pub mod secret;
 pub mod settings;

@@ -14,3 +14,28 @@ pub const UNAUTHENTICATED_ARG_BYTES_MAX: usize = 16 * 1024;
 pub const READ_AHEAD_BYTES_MAX: usize = 1024 * 1024;
 /// Room for arguments that a parser keeps between requests.
 pub const ARGS_KEPT_MAX: usize = 4096;
+
+/// Handshakes of peers that are under way at a time, as the peers are still strangers.
+pub const HANDSHAKES_MAX: usize = 64;
+/// Seconds from the first byte of a link to its last proof.
+pub const HANDSHAKE_SECONDS_MAX: u64 = 5;
+/// One field of a handshake.
+pub const HANDSHAKE_FIELD_BYTES_MAX: usize = 64 * 1024;
+/// The payload of one frame between nodes; longer messages travel in parts.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// A message between nodes, all parts together: a value and what goes with it.
+pub const MESSAGE_BYTES_MAX: usize = 600 * 1024 * 1024;
+/// Bytes that may wait for one peer, unless a single message has more.
+pub const LINK_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that DEBUG LINK holds back of one peer before it stops reading.
+pub const LINK_HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The longest word of a message between nodes.
+pub const VERB_BYTES_MAX: usize = 16;
+/// The longest delay of DEBUG LINK, in milliseconds.
+pub const LINK_DELAY_MS_MAX: u64 = 60_000;
+/// Room for input that a connection keeps between requests.
+pub const INPUT_BYTES_KEPT: usize = 16 * 1024;
+/// Replies of one connection that are gathered before they are written.
+pub const REPLY_BYTES_PER_WRITE: usize = 256 * 1024;
+/// Commands of one connection that wait for other nodes at a time.
+pub const PENDING_REPLIES_MAX: usize = 1024;

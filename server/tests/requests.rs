@@ -11,10 +11,12 @@ use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::types::OwnedFrame;
 
 const LIMITS: RequestLimits = RequestLimits {
+    args_max: ARGS_MAX,
     arg_bytes_max: 512 << 20,
     authenticated: true,
 };
 const STRANGER: RequestLimits = RequestLimits {
+    args_max: ARGS_MAX,
     arg_bytes_max: 512 << 20,
     authenticated: false,
 };

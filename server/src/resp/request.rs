@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::inline;
 use crate::limits::{
-    ARG_BYTES_MAX, ARGS_KEPT_MAX, ARGS_MAX, LINE_BYTES_MAX, READ_AHEAD_BYTES_MAX,
+    ARG_BYTES_MAX, ARGS_KEPT_MAX, LINE_BYTES_MAX, READ_AHEAD_BYTES_MAX,
     UNAUTHENTICATED_ARG_BYTES_MAX, UNAUTHENTICATED_ARGS_MAX,
 };
 
@@ -74,6 +74,8 @@ impl From<ProtocolError> for CommandError {
 /// What a connection may send at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
+    /// The most arguments.
+    pub args_max: usize,
     /// The longest argument, setting `proto-max-bulk-len`.
     pub arg_bytes_max: usize,
     /// Whether the client has said its password, or needs none.
@@ -211,7 +213,7 @@ impl RequestParser {
         };
         let count = count.ok_or(ProtocolError::ArgCount)?;
         let count = usize::try_from(count).unwrap_or(0);
-        if count > ARGS_MAX {
+        if count > limits.args_max {
             return Err(ProtocolError::ArgCount);
         }
         if count > UNAUTHENTICATED_ARGS_MAX && !limits.authenticated {
@@ -391,6 +393,7 @@ mod tests {
     #[test]
     fn room_for_many_arguments_is_given_back() {
         let limits = RequestLimits {
+            args_max: 1 << 20,
             arg_bytes_max: 10,
             authenticated: true,
         };
@@ -406,6 +409,7 @@ mod tests {
     #[test]
     fn an_argument_beyond_32_bits_is_refused_whatever_the_settings_say() {
         let limits = RequestLimits {
+            args_max: 1 << 20,
             arg_bytes_max: usize::MAX,
             authenticated: true,
         };

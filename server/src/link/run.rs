@@ -1,0 +1,247 @@
+//! The life of a link: one task reads, one writes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use larder_commands::args::OwnedArgs;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::frame::{FrameReader, LAST, PART, PING, encode, is_own_verb, is_verb};
+use super::outbox::Next;
+use super::table::Link;
+use super::{LinkError, Shared};
+use crate::limits::LINK_HELD_BYTES_MAX;
+
+/// Both halves of a connection.
+pub(super) struct Connection {
+    pub(super) reader: FrameReader,
+    pub(super) writer: OwnedWriteHalf,
+}
+
+/// Runs a link from its first event to its last; without a connection it has neither. The events
+/// of the link that it replaced come first.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    replaced: Option<Arc<Link>>,
+    connection: Option<(Connection, Bytes)>,
+) {
+    if let Some(replaced) = replaced {
+        replaced.finished().await;
+    }
+    if let Some((connection, info)) = connection.filter(|_| !link.is_stopped()) {
+        let peer = link.key.peer;
+        shared.stats.links.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(%peer, address = %link.info().address, "link up");
+        link.become_up();
+        shared.events.on_up(peer, info);
+        let error = talk(&shared, &link, connection).await;
+        link.stop();
+        tracing::info!(%peer, "link down: {error}");
+        shared.events.on_down(peer);
+    }
+    link.become_finished();
+    shared.table.lock().remove(&link);
+    shared.changed();
+}
+
+/// Exchanges messages until the link ends, and says why it did.
+async fn talk(shared: &Arc<Shared>, link: &Arc<Link>, connection: Connection) -> LinkError {
+    let Connection { mut reader, writer } = connection;
+    reader.trust(shared.limits.frame_bytes_max);
+    let writing = write(shared.clone(), link.clone(), writer);
+    let mut writing = shared.runtime.spawn(writing);
+    let mut inbox = Inbox::new(shared, link);
+    let error = tokio::select! {
+        biased;
+        () = link.stopped() => LinkError::Stopped,
+        error = inbox.read(&mut reader) => error,
+        // A writer ends when the connection does.
+        error = &mut writing => error.unwrap_or(LinkError::Closed),
+    };
+    writing.abort();
+    error
+}
+
+/// Room for frames that a writer keeps.
+const WRITE_BYTES_KEPT: usize = 256 * 1024;
+
+async fn write(shared: Arc<Shared>, link: Arc<Link>, mut half: OwnedWriteHalf) -> LinkError {
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        buffer.shrink_to(WRITE_BYTES_KEPT);
+        let next = link.outbox.take(shared.limits.frame_bytes_max, &mut buffer);
+        match next {
+            Next::Frames => {}
+            Next::Until(due) => {
+                // An urgent message, or a ping, may have to go before.
+                let _ = timeout_at(due, pause(&shared, &link, &mut buffer)).await;
+            }
+            Next::Nothing => pause(&shared, &link, &mut buffer).await,
+        }
+        shared
+            .stats
+            .sent_bytes
+            .fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        if let Err(error) = half.write_all(&buffer).await {
+            return error.into();
+        }
+    }
+}
+
+/// Waits for a message; appends a ping when there was none for long.
+async fn pause(shared: &Shared, link: &Link, buffer: &mut Vec<u8>) {
+    if timeout(shared.limits.ping_after, link.outbox.filled())
+        .await
+        .is_err()
+    {
+        encode(&[PING.as_bytes()], buffer);
+    }
+}
+
+/// A message that DEBUG LINK holds up.
+struct Held {
+    due: Instant,
+    verb: String,
+    payload: Bytes,
+}
+
+/// What comes in on one link.
+struct Inbox<'a> {
+    shared: &'a Shared,
+    link: &'a Link,
+    /// The parts of a message whose end has not come.
+    parts: BytesMut,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+}
+
+impl<'a> Inbox<'a> {
+    fn new(shared: &'a Shared, link: &'a Link) -> Self {
+        Self {
+            shared,
+            link,
+            parts: BytesMut::new(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+        }
+    }
+
+    /// Delivers messages until the link ends.
+    async fn read(&mut self, reader: &mut FrameReader) -> LinkError {
+        let mut heard = Instant::now();
+        loop {
+            self.deliver_due();
+            if self.held_bytes < LINK_HELD_BYTES_MAX {
+                match reader.buffered() {
+                    Ok(Some(frame)) => match self.take(&frame) {
+                        Ok(()) => continue,
+                        Err(error) => return error,
+                    },
+                    Ok(None) => {}
+                    Err(error) => return error,
+                }
+            }
+            match self.wait(reader, &mut heard).await {
+                Ok(()) => {}
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Waits for bytes, for a held message's time, or for the peer to have been silent for long.
+    async fn wait(&self, reader: &mut FrameReader, heard: &mut Instant) -> Result<(), LinkError> {
+        let due = self.held.front().map(|held| held.due);
+        if let Some(due) = due.filter(|_| self.held_bytes >= LINK_HELD_BYTES_MAX) {
+            sleep_until(due).await;
+            return Ok(());
+        }
+        let silent = *heard + self.shared.limits.silent_after;
+        let until = due.map_or(silent, |due| due.min(silent));
+        match timeout_at(until, reader.fill()).await {
+            Ok(filled) => {
+                filled?;
+                *heard = Instant::now();
+                Ok(())
+            }
+            Err(_) if Instant::now() >= silent => Err(LinkError::Silent),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Takes one frame.
+    fn take(&mut self, frame: &OwnedArgs) -> Result<(), LinkError> {
+        let args = frame.as_args();
+        match (verb(args.at(0))?, args.len()) {
+            (PING, 1) => Ok(()),
+            (PART, 2) => self.keep(args.at(1)),
+            (LAST, 3) => {
+                self.keep(args.at(2))?;
+                let payload = std::mem::take(&mut self.parts).freeze();
+                self.receive(verb(args.at(1))?, payload)
+            }
+            (verb, 2) => self.receive(verb, frame.share(1)),
+            _ => Err(LinkError::Unexpected("a frame that makes no sense")),
+        }
+    }
+
+    fn keep(&mut self, part: &[u8]) -> Result<(), LinkError> {
+        if self.parts.len() + part.len() > self.shared.limits.message_bytes_max {
+            return Err(LinkError::Unexpected("a message that is too long"));
+        }
+        self.parts.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn receive(&mut self, verb: &str, payload: Bytes) -> Result<(), LinkError> {
+        if is_own_verb(verb) {
+            return Err(LinkError::Unexpected("a frame that makes no sense"));
+        }
+        let stats = &self.shared.stats;
+        stats.received_messages.fetch_add(1, Ordering::Relaxed);
+        stats
+            .received_bytes
+            .fetch_add(payload.len() as u64, Ordering::Relaxed);
+        let delay = self.link.delay();
+        if delay.is_none() && self.held.is_empty() {
+            self.shared
+                .events
+                .on_message(self.link.key.peer, verb, payload);
+        } else {
+            let due = Instant::now() + delay.unwrap_or_default();
+            self.held_bytes += payload.len() + verb.len();
+            self.held.push_back(Held {
+                due,
+                verb: verb.to_owned(),
+                payload,
+            });
+        }
+        Ok(())
+    }
+
+    fn deliver_due(&mut self) {
+        while self
+            .held
+            .front()
+            .is_some_and(|held| held.due <= Instant::now())
+        {
+            let Some(held) = self.held.pop_front() else {
+                return;
+            };
+            self.held_bytes -= held.payload.len() + held.verb.len();
+            self.shared
+                .events
+                .on_message(self.link.key.peer, &held.verb, held.payload);
+        }
+    }
+}
+
+fn verb(bytes: &[u8]) -> Result<&str, LinkError> {
+    let verb = std::str::from_utf8(bytes).ok().filter(|_| is_verb(bytes));
+    verb.ok_or(LinkError::Unexpected("a frame without a verb"))
+}

@@ -1,0 +1,5 @@
+//! Links between nodes, over real sockets.
+
+mod strangers;
+mod support;
+mod wires;
