@@ -81,7 +81,10 @@ impl MemoryStore {
     /// `parts` parts of an unfinished checkpoint.
     #[must_use]
     pub fn crash_kill(&self, parts: usize) -> Self {
-        self.crash_power(Survivors { records: usize::MAX, parts })
+        self.crash_power(Survivors {
+            records: usize::MAX,
+            parts,
+        })
     }
 
     /// The disk as it is found after a power cut.
@@ -96,12 +99,17 @@ impl MemoryStore {
         disk.parts.clear();
         let unsynced = usize::try_from(disk.appended - disk.synced).unwrap_or(usize::MAX);
         for _ in survivors.records.min(unsynced)..unsynced {
-            let lost = disk.redo.pop_back().expect("unsynced redo is never forgotten");
+            let lost = disk
+                .redo
+                .pop_back()
+                .expect("unsynced redo is never forgotten");
             disk.redo_bytes -= lost.len() as u64;
             disk.appended -= 1;
         }
         disk.synced = disk.appended;
-        Self { disk: Arc::new(Mutex::new(disk)) }
+        Self {
+            disk: Arc::new(Mutex::new(disk)),
+        }
     }
 
     /// Lets the next write fail with `error`, and all later ones with [`StoreError::Stopped`].
@@ -131,7 +139,12 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn row(&self, slot: Slot, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
         let disk = self.disk.lock();
-        Ok(disk.tables.rows.get(&slot).and_then(|rows| rows.get(key)).cloned())
+        Ok(disk
+            .tables
+            .rows
+            .get(&slot)
+            .and_then(|rows| rows.get(key))
+            .cloned())
     }
 
     fn rows(
@@ -185,11 +198,17 @@ impl Store for MemoryStore {
     fn finish_checkpoint(&self, position: RedoPosition) -> Result<(), StoreError> {
         let mut disk = self.disk.lock();
         disk.admit_write()?;
-        assert!(position.0 <= disk.appended, "only appended redo can be forgotten");
+        assert!(
+            position.0 <= disk.appended,
+            "only appended redo can be forgotten"
+        );
         disk.synced = disk.appended;
         disk.parts.clear();
         while disk.appended - (disk.redo.len() as u64) < position.0 {
-            let forgotten = disk.redo.pop_front().expect("redo reaches beyond the position");
+            let forgotten = disk
+                .redo
+                .pop_front()
+                .expect("redo reaches beyond the position");
             disk.redo_bytes -= forgotten.len() as u64;
         }
         Ok(())
@@ -197,8 +216,16 @@ impl Store for MemoryStore {
 
     fn stored(&self) -> Result<Stored, StoreError> {
         let disk = self.disk.lock();
-        let copies = disk.tables.copies.iter().map(|(slot, copy)| (*slot, copy.clone())).collect();
-        Ok(Stored { node: disk.tables.node.clone(), copies })
+        let copies = disk
+            .tables
+            .copies
+            .iter()
+            .map(|(slot, copy)| (*slot, copy.clone()))
+            .collect();
+        Ok(Stored {
+            node: disk.tables.node.clone(),
+            copies,
+        })
     }
 
     fn replay(
@@ -239,7 +266,10 @@ impl Disk {
 impl Tables {
     /// Makes the changes in order; what is returned takes them back.
     fn apply(&mut self, changes: Vec<Change>) -> Vec<Change> {
-        let mut undo: Vec<_> = changes.into_iter().map(|change| self.swap(change)).collect();
+        let mut undo: Vec<_> = changes
+            .into_iter()
+            .map(|change| self.swap(change))
+            .collect();
         undo.reverse();
         undo
     }
@@ -279,11 +309,22 @@ impl Tables {
 
 /// The removal of a copy comes last: it also removes the rows of the same part.
 fn changes(part: &Checkpoint) -> Vec<Change> {
-    let rows = part.rows.iter().cloned().map(|(slot, key, row)| Change::Row(slot, key, row));
-    let copies = part.copies.iter().cloned().map(|(slot, copy)| Change::Copy(slot, copy));
+    let rows = part
+        .rows
+        .iter()
+        .cloned()
+        .map(|(slot, key, row)| Change::Row(slot, key, row));
+    let copies = part
+        .copies
+        .iter()
+        .cloned()
+        .map(|(slot, copy)| Change::Copy(slot, copy));
     let removed = part.copies.iter().filter(|(_, copy)| copy.is_none());
     let removed = removed.map(|(slot, _)| Change::Rows(*slot, BTreeMap::new()));
-    let node = part.node.iter().map(|node| Change::Node(Some(node.clone())));
+    let node = part
+        .node
+        .iter()
+        .map(|node| Change::Node(Some(node.clone())));
     rows.chain(copies).chain(removed).chain(node).collect()
 }
 
@@ -293,7 +334,10 @@ mod tests {
     use super::*;
     use crate::id::PartitionId;
 
-    const SLOT: Slot = Slot { partition: PartitionId(3), number: 1 };
+    const SLOT: Slot = Slot {
+        partition: PartitionId(3),
+        number: 1,
+    };
 
     fn part(row: &[u8], node: &[u8]) -> Checkpoint {
         Checkpoint {
@@ -330,7 +374,11 @@ mod tests {
             assert_eq!(found.redo_bytes(), left);
             assert_eq!(found.append(b"e").unwrap(), RedoPosition(left + 1));
         }
-        assert_eq!(positions(&store), [1, 2, 3, 4], "the crashed disk itself is untouched");
+        assert_eq!(
+            positions(&store),
+            [1, 2, 3, 4],
+            "the crashed disk itself is untouched"
+        );
     }
 
     #[test]
@@ -339,7 +387,10 @@ mod tests {
         store.checkpoint(&part(b"old", b"node")).unwrap();
         store.finish_checkpoint(RedoPosition(0)).unwrap();
         store.checkpoint(&part(b"new", b"node")).unwrap();
-        let removal = Checkpoint { copies: vec![(SLOT, None)], ..Checkpoint::default() };
+        let removal = Checkpoint {
+            copies: vec![(SLOT, None)],
+            ..Checkpoint::default()
+        };
         store.checkpoint(&removal).unwrap();
         assert_eq!(store.parts_unfinished(), 2);
         let key = RowKey::new(7, 0, b"key", b"");
@@ -348,7 +399,10 @@ mod tests {
             let row = row.map(|row| row.as_bytes().to_vec());
             assert_eq!(found.row(SLOT, &key).unwrap(), row);
             let copies = found.stored().unwrap().copies;
-            assert_eq!(copies, row.map(|row| (SLOT, row)).into_iter().collect::<Vec<_>>());
+            assert_eq!(
+                copies,
+                row.map(|row| (SLOT, row)).into_iter().collect::<Vec<_>>()
+            );
         }
     }
 
@@ -357,7 +411,10 @@ mod tests {
         let store = MemoryStore::new();
         store.append(b"a").unwrap();
         store.checkpoint(&part(b"row", b"node")).unwrap();
-        let found = store.crash_power(Survivors { records: 0, parts: 1 });
+        let found = store.crash_power(Survivors {
+            records: 0,
+            parts: 1,
+        });
         assert_eq!(positions(&found), [1]);
     }
 
@@ -370,7 +427,10 @@ mod tests {
         let stopped = StoreError::Stopped(StoreError::Full.to_string());
         assert_eq!(store.append(b"b"), Err(stopped.clone()));
         assert_eq!(store.sync(), Err(stopped.clone()));
-        assert_eq!(store.checkpoint(&Checkpoint::default()), Err(stopped.clone()));
+        assert_eq!(
+            store.checkpoint(&Checkpoint::default()),
+            Err(stopped.clone())
+        );
         assert_eq!(store.finish_checkpoint(RedoPosition(1)), Err(stopped));
         let reopened = store.crash_kill(0);
         assert_eq!(reopened.append(b"b").unwrap(), RedoPosition(2));

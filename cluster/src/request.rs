@@ -128,11 +128,18 @@ impl Request {
 pub enum Reply {
     /// It ran; these bytes are for the client.
     Done(Bytes),
-    /// It ran; fewer nodes than asked for have the change on disk in time, or answered before it ran.
+    /// It ran; fewer nodes than asked for have the change on disk in time.
     Partial {
         /// What it answered.
         reply: Bytes,
         /// How many nodes have it.
+        reached: u8,
+        /// How many were asked for.
+        wanted: u8,
+    },
+    /// It did not run: fewer replicas than asked for told their states in time.
+    PartialRead {
+        /// How many did, this node's own included.
         reached: u8,
         /// How many were asked for.
         wanted: u8,
@@ -164,6 +171,11 @@ impl Reply {
             Self::NoReplica => writer.u8(3),
             Self::NotReady => writer.u8(4),
             Self::Unknown => writer.u8(5),
+            Self::PartialRead { reached, wanted } => {
+                writer.u8(7);
+                writer.u8(*reached);
+                writer.u8(*wanted);
+            }
             Self::Refused(reason) => {
                 writer.u8(6);
                 writer.bytes(reason.as_bytes());
@@ -186,6 +198,7 @@ impl Reply {
             3 => Self::NoReplica,
             4 => Self::NotReady,
             5 => Self::Unknown,
+            7 => Self::PartialRead { reached: reader.u8()?, wanted: reader.u8()? },
             6 => Self::Refused(String::from_utf8_lossy(reader.bytes(1 << 16)?).into_owned()),
             _ => return Err(DecodeError::UnknownTag),
         })

@@ -16,23 +16,53 @@ type Row = (Slot, RowKey, Option<Vec<u8>>);
 /// Each claim with its check, which begins with an empty disk.
 const CLAIMS: &[(&str, Check)] = &[
     ("an empty disk holds nothing", empty_disk_holds_nothing),
-    ("rows are as the last checkpoint left them", rows_are_as_left),
-    ("rows, copies and node come back after reopening", all_comes_back),
+    (
+        "rows are as the last checkpoint left them",
+        rows_are_as_left,
+    ),
+    (
+        "rows, copies and node come back after reopening",
+        all_comes_back,
+    ),
     ("a part written twice is there once", parts_are_idempotent),
     ("slots do not touch each other", slots_do_not_touch),
-    ("scans are ascending and begin after the given key", scans_are_ascending),
-    ("a position without a row is a place in a scan", scans_begin_anywhere),
+    (
+        "scans are ascending and begin after the given key",
+        scans_are_ascending,
+    ),
+    (
+        "a position without a row is a place in a scan",
+        scans_begin_anywhere,
+    ),
     ("scans stop at their limits", scans_stop_at_limits),
     ("keys may hold any bytes", keys_hold_any_bytes),
     ("values may be large", values_may_be_large),
-    ("a removed copy takes its own rows along", removed_copy_takes_its_rows),
-    ("copies come ascending and the node's bytes stay", stored_is_the_last),
+    (
+        "a removed copy takes its own rows along",
+        removed_copy_takes_its_rows,
+    ),
+    (
+        "copies come ascending and the node's bytes stay",
+        stored_is_the_last,
+    ),
     ("positions ascend, also after reopening", positions_ascend),
-    ("redo is replayed in order, as it was appended", redo_is_replayed),
+    (
+        "redo is replayed in order, as it was appended",
+        redo_is_replayed,
+    ),
     ("a replay stops at the first error", replay_stops),
-    ("finishing a checkpoint forgets redo up to its position", finishing_forgets),
-    ("redo is kept until a checkpoint is finished", unfinished_keeps_redo),
-    ("parts of an unfinished checkpoint survive in order", parts_survive_in_order),
+    (
+        "finishing a checkpoint forgets redo up to its position",
+        finishing_forgets,
+    ),
+    (
+        "redo is kept until a checkpoint is finished",
+        unfinished_keeps_redo,
+    ),
+    (
+        "parts of an unfinished checkpoint survive in order",
+        parts_survive_in_order,
+    ),
 ];
 
 /// Checks all claims, each on a disk of its own.
@@ -52,7 +82,10 @@ pub fn check(new_disk: &mut dyn FnMut() -> OpenDisk) {
 }
 
 fn slot(partition: u16, number: u32) -> Slot {
-    Slot { partition: PartitionId(partition), number }
+    Slot {
+        partition: PartitionId(partition),
+        number,
+    }
 }
 
 fn key(hash: u64) -> RowKey {
@@ -64,18 +97,29 @@ fn put(slot: Slot, hash: u64, row: &[u8]) -> Row {
 }
 
 fn write(store: &dyn Store, rows: Vec<Row>) {
-    let part = Checkpoint { rows, ..Checkpoint::default() };
+    let part = Checkpoint {
+        rows,
+        ..Checkpoint::default()
+    };
     store.checkpoint(&part).expect("a part is written");
 }
 
 fn write_copies(store: &dyn Store, copies: &[(Slot, Option<&[u8]>)]) {
-    let copies = copies.iter().map(|(slot, copy)| (*slot, copy.map(<[u8]>::to_vec))).collect();
-    let part = Checkpoint { copies, ..Checkpoint::default() };
+    let copies = copies
+        .iter()
+        .map(|(slot, copy)| (*slot, copy.map(<[u8]>::to_vec)))
+        .collect();
+    let part = Checkpoint {
+        copies,
+        ..Checkpoint::default()
+    };
     store.checkpoint(&part).expect("a part is written");
 }
 
 fn finish(store: &dyn Store, position: u64) {
-    store.finish_checkpoint(RedoPosition(position)).expect("a checkpoint is finished");
+    store
+        .finish_checkpoint(RedoPosition(position))
+        .expect("a checkpoint is finished");
 }
 
 fn append(store: &dyn Store, redo: &[u8]) -> u64 {
@@ -97,7 +141,10 @@ fn rows(
 
 /// The hashes of all rows of a slot.
 fn hashes(store: &dyn Store, slot: Slot) -> Vec<u64> {
-    rows(store, slot, None, usize::MAX).iter().map(|(key, _)| key.hash()).collect()
+    rows(store, slot, None, usize::MAX)
+        .iter()
+        .map(|(key, _)| key.hash())
+        .collect()
 }
 
 fn replay(store: &dyn Store) -> Vec<(u64, Vec<u8>)> {
@@ -111,7 +158,10 @@ fn replay(store: &dyn Store) -> Vec<(u64, Vec<u8>)> {
 }
 
 fn positions(store: &dyn Store) -> Vec<u64> {
-    replay(store).into_iter().map(|(position, _)| position).collect()
+    replay(store)
+        .into_iter()
+        .map(|(position, _)| position)
+        .collect()
 }
 
 fn empty_disk_holds_nothing(open: &mut OpenDisk) {
@@ -131,10 +181,28 @@ fn empty_disk_holds_nothing(open: &mut OpenDisk) {
 fn rows_are_as_left(open: &mut OpenDisk) {
     let store = open();
     let slot = slot(1, 1);
-    write(&*store, vec![put(slot, 1, b"one"), put(slot, 2, b"two"), put(slot, 3, b"")]);
-    assert_eq!(row(&*store, slot, 1).as_deref(), Some(&b"one"[..]), "without finishing");
+    write(
+        &*store,
+        vec![
+            put(slot, 1, b"one"),
+            put(slot, 2, b"two"),
+            put(slot, 3, b""),
+        ],
+    );
+    assert_eq!(
+        row(&*store, slot, 1).as_deref(),
+        Some(&b"one"[..]),
+        "without finishing"
+    );
     finish(&*store, 0);
-    write(&*store, vec![put(slot, 1, b"new"), (slot, key(2), None), (slot, key(9), None)]);
+    write(
+        &*store,
+        vec![
+            put(slot, 1, b"new"),
+            (slot, key(2), None),
+            (slot, key(9), None),
+        ],
+    );
     for _ in 0..2 {
         assert_eq!(row(&*store, slot, 1).as_deref(), Some(&b"new"[..]));
         assert_eq!(row(&*store, slot, 2), None);
@@ -155,7 +223,10 @@ fn all_comes_back(open: &mut OpenDisk) {
     store.checkpoint(&part).expect("a part is written");
     finish(&*store, 0);
     drop(store);
-    let stored = Stored { node: part.node, copies: vec![(slot, b"copy".to_vec())] };
+    let stored = Stored {
+        node: part.node,
+        copies: vec![(slot, b"copy".to_vec())],
+    };
     for _ in 0..2 {
         let store = open();
         assert_eq!(store.stored().as_ref(), Ok(&stored));
@@ -181,14 +252,27 @@ fn parts_are_idempotent(open: &mut OpenDisk) {
     }
 }
 
-const SLOTS: [(u16, u32); 7] =
-    [(0, 0), (0, 1), (0, u32::MAX), (1, 0), (256, 1), (u16::MAX, 0), (u16::MAX, u32::MAX)];
+const SLOTS: [(u16, u32); 7] = [
+    (0, 0),
+    (0, 1),
+    (0, u32::MAX),
+    (1, 0),
+    (256, 1),
+    (u16::MAX, 0),
+    (u16::MAX, u32::MAX),
+];
 
 fn slots_do_not_touch(open: &mut OpenDisk) {
     let store = open();
     for (index, (partition, number)) in (0..).zip(SLOTS) {
         let slot = slot(partition, number);
-        write(&*store, vec![put(slot, index, b"own"), put(slot, u64::MAX, &[index as u8])]);
+        write(
+            &*store,
+            vec![
+                put(slot, index, b"own"),
+                put(slot, u64::MAX, &[index as u8]),
+            ],
+        );
     }
     for (index, (partition, number)) in (0..).zip(SLOTS) {
         let slot = slot(partition, number);
@@ -202,11 +286,23 @@ fn slots_do_not_touch(open: &mut OpenDisk) {
 fn scans_are_ascending(open: &mut OpenDisk) {
     let store = open();
     let slot = slot(7, 7);
-    write(&*store, (0..50).map(|hash| put(slot, hash * 4, b"a")).collect());
+    write(
+        &*store,
+        (0..50).map(|hash| put(slot, hash * 4, b"a")).collect(),
+    );
     finish(&*store, 0);
-    write(&*store, (0..50).map(|hash| put(slot, hash * 4 + 2, b"b")).collect());
-    write(&*store, (0..25).map(|hash| (slot, key(hash * 8), None)).collect());
-    let left: Vec<_> = (0..100).map(|hash| hash * 2).filter(|hash| hash % 8 != 0).collect();
+    write(
+        &*store,
+        (0..50).map(|hash| put(slot, hash * 4 + 2, b"b")).collect(),
+    );
+    write(
+        &*store,
+        (0..25).map(|hash| (slot, key(hash * 8), None)).collect(),
+    );
+    let left: Vec<_> = (0..100)
+        .map(|hash| hash * 2)
+        .filter(|hash| hash % 8 != 0)
+        .collect();
     assert_eq!(hashes(&*store, slot), left);
     for page in [1, 7, 75, 1000] {
         let mut found: Vec<(RowKey, Vec<u8>)> = Vec::new();
@@ -219,8 +315,17 @@ fn scans_are_ascending(open: &mut OpenDisk) {
             }
             found.extend(next);
         }
-        assert_eq!(found.iter().map(|(key, _)| key.hash()).collect::<Vec<_>>(), left);
-        let expected = |key: &RowKey| if key.hash().is_multiple_of(4) { b"a" } else { b"b" };
+        assert_eq!(
+            found.iter().map(|(key, _)| key.hash()).collect::<Vec<_>>(),
+            left
+        );
+        let expected = |key: &RowKey| {
+            if key.hash().is_multiple_of(4) {
+                b"a"
+            } else {
+                b"b"
+            }
+        };
         assert!(found.iter().all(|(key, row)| row == expected(key)));
     }
 }
@@ -228,12 +333,23 @@ fn scans_are_ascending(open: &mut OpenDisk) {
 fn scans_begin_anywhere(open: &mut OpenDisk) {
     let store = open();
     let slot = slot(7, 7);
-    write(&*store, [10, 20, 30].map(|hash| put(slot, hash, b"row")).to_vec());
+    write(
+        &*store,
+        [10, 20, 30].map(|hash| put(slot, hash, b"row")).to_vec(),
+    );
     for (hash, left) in [(0, 3), (10, 3), (11, 2), (20, 2), (21, 1), (30, 1), (31, 0)] {
         let after = RowKey::at_hash(hash);
-        assert_eq!(rows(&*store, slot, Some(&after), 10).len(), left, "at the hash {hash}");
+        assert_eq!(
+            rows(&*store, slot, Some(&after), 10).len(),
+            left,
+            "at the hash {hash}"
+        );
         let left = left - usize::from([10, 20, 30].contains(&hash));
-        assert_eq!(rows(&*store, slot, Some(&key(hash)), 10).len(), left, "after {hash}");
+        assert_eq!(
+            rows(&*store, slot, Some(&key(hash)), 10).len(),
+            left,
+            "after {hash}"
+        );
     }
 }
 
@@ -241,26 +357,50 @@ fn scans_stop_at_limits(open: &mut OpenDisk) {
     let store = open();
     let slot = slot(1, 2);
     let large = vec![1; ROWS_BYTES_MAX / 4];
-    write(&*store, (0..10).map(|hash| put(slot, hash, &large)).collect());
+    write(
+        &*store,
+        (0..10).map(|hash| put(slot, hash, &large)).collect(),
+    );
     assert_eq!(rows(&*store, slot, None, 0), []);
     assert_eq!(rows(&*store, slot, None, 3).len(), 3);
     let found = rows(&*store, slot, None, usize::MAX).len();
-    assert!((3..=5).contains(&found), "about a mebibyte, not {found} quarters");
+    assert!(
+        (3..=5).contains(&found),
+        "about a mebibyte, not {found} quarters"
+    );
     write(&*store, vec![put(slot, 0, &vec![2; 3 * ROWS_BYTES_MAX])]);
-    assert_eq!(rows(&*store, slot, None, usize::MAX).len(), 1, "a large row comes alone");
+    assert_eq!(
+        rows(&*store, slot, None, usize::MAX).len(),
+        1,
+        "a large row comes alone"
+    );
 }
 
 fn keys_hold_any_bytes(open: &mut OpenDisk) {
     let store = open();
     let slot = slot(5, 5);
     let mut names: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
-    names.extend([vec![], vec![0, 0], vec![255, 255], vec![255; 300], (0..=255).collect()]);
+    names.extend([
+        vec![],
+        vec![0, 0],
+        vec![255, 255],
+        vec![255; 300],
+        (0..=255).collect(),
+    ]);
     names.push(vec![255; KEY_BYTES_MAX.min(ELEMENT_BYTES_MAX)]);
     let mut keys = Vec::new();
     for hash in [0, 1, 255, 256, u64::MAX] {
         for database in [0, 15] {
-            keys.extend(names.iter().map(|name| RowKey::new(hash, database, name, b"")));
-            keys.extend(names.iter().map(|name| RowKey::new(hash, database, b"", name)));
+            keys.extend(
+                names
+                    .iter()
+                    .map(|name| RowKey::new(hash, database, name, b"")),
+            );
+            keys.extend(
+                names
+                    .iter()
+                    .map(|name| RowKey::new(hash, database, b"", name)),
+            );
         }
         keys.push(RowKey::new(hash, 0, b"a\0b", b"c"));
         keys.push(RowKey::new(hash, 0, b"a", b"\0bc"));
@@ -276,7 +416,11 @@ fn keys_hold_any_bytes(open: &mut OpenDisk) {
     for (index, key) in keys.iter().enumerate() {
         assert_eq!(store.row(slot, key), Ok(Some(numbered(index))), "{key:?}");
         let next = rows(&*store, slot, Some(key), 1);
-        assert_eq!(next.first().map(|(key, _)| key), keys.get(index + 1), "after {key:?}");
+        assert_eq!(
+            next.first().map(|(key, _)| key),
+            keys.get(index + 1),
+            "after {key:?}"
+        );
     }
 }
 
@@ -293,7 +437,10 @@ fn values_may_be_large(open: &mut OpenDisk) {
     append(&*store, &pattern(1));
     append(&*store, b"after");
     store.sync().expect("redo is synced");
-    write(&*store, vec![put(slot, 1, &pattern(2)), put(slot, 2, b"small")]);
+    write(
+        &*store,
+        vec![put(slot, 1, &pattern(2)), put(slot, 2, b"small")],
+    );
     write_copies(&*store, &[(slot, Some(&pattern(3)))]);
     finish(&*store, 1);
     drop(store);
@@ -310,7 +457,10 @@ fn removed_copy_takes_its_rows(open: &mut OpenDisk) {
         let store = open();
         for (partition, number) in SLOTS {
             let slot = slot(partition, number);
-            write(&*store, (0..5).map(|hash| put(slot, hash, b"row")).collect());
+            write(
+                &*store,
+                (0..5).map(|hash| put(slot, hash, b"row")).collect(),
+            );
             write_copies(&*store, &[(slot, Some(b"copy"))]);
         }
         finish(&*store, 0);
@@ -347,15 +497,26 @@ fn stored_is_the_last(open: &mut OpenDisk) {
         write_copies(&*store, &[(slot, Some(b"old"))]);
         write_copies(&*store, &[(slot, Some(b"new"))]);
     }
-    let node = |node: &[u8]| Checkpoint { node: Some(node.to_vec()), ..Checkpoint::default() };
+    let node = |node: &[u8]| Checkpoint {
+        node: Some(node.to_vec()),
+        ..Checkpoint::default()
+    };
     store.checkpoint(&node(b"old")).expect("a part is written");
     store.checkpoint(&node(b"new")).expect("a part is written");
-    store.checkpoint(&Checkpoint::default()).expect("a part is written");
+    store
+        .checkpoint(&Checkpoint::default())
+        .expect("a part is written");
     finish(&*store, 0);
     drop(store);
     slots.sort();
     let copies = slots.map(|slot| (slot, b"new".to_vec())).to_vec();
-    assert_eq!(open().stored(), Ok(Stored { node: Some(b"new".to_vec()), copies }));
+    assert_eq!(
+        open().stored(),
+        Ok(Stored {
+            node: Some(b"new".to_vec()),
+            copies
+        })
+    );
 }
 
 fn positions_ascend(open: &mut OpenDisk) {
@@ -401,10 +562,17 @@ fn replay_stops(open: &mut OpenDisk) {
     let mut seen = 0;
     let mut each = |position: RedoPosition, _: &[u8]| {
         seen += 1;
-        if position.0 == 3 { Err(StoreError::Damaged("three".to_owned())) } else { Ok(()) }
+        if position.0 == 3 {
+            Err(StoreError::Damaged("three".to_owned()))
+        } else {
+            Ok(())
+        }
     };
     let stopped = open().replay(&mut each);
-    assert_eq!((stopped, seen), (Err(StoreError::Damaged("three".to_owned())), 3));
+    assert_eq!(
+        (stopped, seen),
+        (Err(StoreError::Damaged("three".to_owned())), 3)
+    );
 }
 
 fn finishing_forgets(open: &mut OpenDisk) {
@@ -419,7 +587,11 @@ fn finishing_forgets(open: &mut OpenDisk) {
     assert!((40_000..44_000).contains(&some), "{some}");
     finish(&*store, 30);
     finish(&*store, 0);
-    assert_eq!(store.redo_bytes(), some, "what was forgotten stays forgotten");
+    assert_eq!(
+        store.redo_bytes(),
+        some,
+        "what was forgotten stays forgotten"
+    );
     drop(store);
     let store = open();
     assert_eq!(positions(&*store), (61..=100).collect::<Vec<_>>());
@@ -462,8 +634,16 @@ fn parts_survive_in_order(open: &mut OpenDisk) {
     assert!((10..=20).contains(&survived));
     assert_eq!(stored.node, Some(survived.to_be_bytes().to_vec()));
     for number in 1..=20 {
-        let left = if number <= survived { vec![1, 2] } else { Vec::new() };
-        assert_eq!(hashes(&*store, slot(2, number)), left, "part {number} of {survived}");
+        let left = if number <= survived {
+            vec![1, 2]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(
+            hashes(&*store, slot(2, number)),
+            left,
+            "part {number} of {survived}"
+        );
     }
 }
 

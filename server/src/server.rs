@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use larder_cluster::token::Partitions;
 use larder_commands::Commands;
 use tokio::sync::watch;
 
@@ -26,6 +27,8 @@ pub struct Server {
     pub addresses: Vec<SocketAddr>,
     /// Figures.
     pub stats: Stats,
+    /// How many partitions the ring has.
+    pub partitions: Partitions,
     /// Set when the process is to end; says whether what waits for other replicas is awaited.
     pub shutdown: watch::Sender<Option<Shutdown>>,
 }
@@ -65,7 +68,9 @@ impl Server {
         links: Links,
         addresses: Vec<SocketAddr>,
     ) -> Self {
+        let partitions = runtime.node.view().layout.partitions();
         Self {
+            partitions,
             runtime,
             commands,
             links,

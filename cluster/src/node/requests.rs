@@ -277,6 +277,9 @@ impl Node {
         request: &Request,
         reached: u8,
     ) -> Option<Reply> {
+        if request.read_copies > reached {
+            return Some(Reply::PartialRead { reached, wanted: request.read_copies });
+        }
         let standing_in = match (caller, request.access, request.blind) {
             (Caller::Peer(..), ..) => StandIn::Never,
             (Caller::Client(_), Access::Read, false) => StandIn::WithCopy,
@@ -296,9 +299,6 @@ impl Node {
             Ok(ran) => ran,
             Err(reply) => return Some(reply),
         };
-        if request.read_copies > reached {
-            return Some(Reply::Partial { reply, reached, wanted: request.read_copies });
-        }
         if waits {
             return self.wait(env, caller, request.write_copies, reply, parts);
         }
