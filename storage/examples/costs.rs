@@ -20,7 +20,9 @@ const ROWS_PER_PART: usize = 5000;
 const ROW: [u8; 40] = [7; 40];
 
 fn main() {
-    let place = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    let place = std::env::args_os()
+        .nth(1)
+        .map_or_else(std::env::temp_dir, PathBuf::from);
     let directory = place.join(format!("larder-costs-{}", std::process::id()));
     let store = RocksStore::open(&directory, &Settings::default()).expect("the directory opens");
     appends(&store);
@@ -42,13 +44,18 @@ fn measure(what: &str, calls: u64, call: impl FnOnce()) {
     let wall = wall.elapsed().as_nanos() as u64 / calls;
     let processor = (thread_processor_ns() - processor) / calls;
     let line = format!("{what:42} {wall:9} ns wall {processor:9} ns processor\n");
-    std::io::stdout().write_all(line.as_bytes()).expect("somebody reads");
+    std::io::stdout()
+        .write_all(line.as_bytes())
+        .expect("somebody reads");
 }
 
 /// Nanoseconds that this thread has run, where the system tells.
 fn thread_processor_ns() -> u64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+    text.split(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
 }
 
 fn appends(store: &RocksStore) {
@@ -76,7 +83,10 @@ fn hash(number: u64) -> u64 {
 }
 
 fn slot(number: u64) -> Slot {
-    Slot { partition: PartitionId((number * PARTITIONS / ROWS) as u16), number: 1 }
+    Slot {
+        partition: PartitionId((number * PARTITIONS / ROWS) as u16),
+        number: 1,
+    }
 }
 
 fn key(number: u64, bit: u64) -> RowKey {
@@ -88,7 +98,10 @@ fn checkpoints(store: &RocksStore) {
         let rows = (0..ROWS).map(|number| (slot(number), key(number, 0), Some(ROW.to_vec())));
         let rows: Vec<_> = rows.collect();
         let parts = rows.chunks(ROWS_PER_PART).map(<[_]>::to_vec);
-        let parts = parts.map(|rows| Checkpoint { rows, ..Checkpoint::default() });
+        let parts = parts.map(|rows| Checkpoint {
+            rows,
+            ..Checkpoint::default()
+        });
         let parts: Vec<_> = parts.collect();
         measure(&format!("checkpoint, per row, {round}"), ROWS, || {
             for part in &parts {
@@ -96,7 +109,9 @@ fn checkpoints(store: &RocksStore) {
             }
         });
         measure(&format!("finish, per row, {round}"), ROWS, || {
-            store.finish_checkpoint(RedoPosition(0)).expect("it is finished");
+            store
+                .finish_checkpoint(RedoPosition(0))
+                .expect("it is finished");
         });
     }
 }
@@ -112,7 +127,9 @@ fn reads(store: &RocksStore, when: &str) {
         measure(&format!("{what}, {when}"), READS, || {
             for read in 0..READS {
                 let number = random(read) % spread;
-                let row = store.row(slot(number), &key(number, bit)).expect("a row is read");
+                let row = store
+                    .row(slot(number), &key(number, bit))
+                    .expect("a row is read");
                 assert_eq!(black_box(row).is_some(), bit == 0);
             }
         });
@@ -121,7 +138,11 @@ fn reads(store: &RocksStore, when: &str) {
         for read in 0..10_000 {
             let number = random(read);
             let after = key(number, 0);
-            black_box(store.rows(slot(number), Some(&after), 100).expect("rows are read"));
+            black_box(
+                store
+                    .rows(slot(number), Some(&after), 100)
+                    .expect("rows are read"),
+            );
         }
     });
 }

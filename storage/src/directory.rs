@@ -39,7 +39,10 @@ impl Directory {
             Some(found) => return Err(damaged(path, format!("there is no format {found}"))),
             None => create(path)?,
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     pub(crate) fn redo(&self) -> PathBuf {
@@ -57,7 +60,10 @@ pub(crate) fn sync_names(path: &Path) -> io::Result<()> {
 }
 
 fn damaged(path: &Path, reason: String) -> OpenError {
-    OpenError::Damaged { path: path.to_owned(), reason }
+    OpenError::Damaged {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
@@ -81,9 +87,15 @@ fn read_format(path: &Path) -> Result<Option<u32>, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(OpenError::from_io(&name, &error)),
     };
-    match text.strip_prefix("larder ").and_then(|number| number.trim_end().parse().ok()) {
+    match text
+        .strip_prefix("larder ")
+        .and_then(|number| number.trim_end().parse().ok())
+    {
         Some(number) => Ok(Some(number)),
-        None => Err(damaged(&name, "it does not hold a format's number".to_owned())),
+        None => Err(damaged(
+            &name,
+            "it does not hold a format's number".to_owned(),
+        )),
     }
 }
 
@@ -93,7 +105,10 @@ fn create(path: &Path) -> Result<(), OpenError> {
         let part = path.join(part);
         let used = fs::read_dir(&part).is_ok_and(|mut entries| entries.next().is_some());
         if used {
-            return Err(damaged(path, format!("it has {} but no FORMAT", part.display())));
+            return Err(damaged(
+                path,
+                format!("it has {} but no FORMAT", part.display()),
+            ));
         }
         fs::create_dir_all(&part).map_err(|error| OpenError::from_io(&part, &error))?;
     }

@@ -69,7 +69,11 @@ impl Redo {
         forgotten: u64,
         writes: Arc<Writes>,
     ) -> Result<Self, StoreError> {
-        let recovered = Recovery { path: &path, forgotten }.run()?;
+        let recovered = Recovery {
+            path: &path,
+            forgotten,
+        }
+        .run()?;
         let next = recovered.reached + 1;
         let mut segments = recovered.segments;
         let (segment, file) = Segment::create(&path, next, recovered.reached)?;
@@ -85,7 +89,13 @@ impl Redo {
             buffer: Vec::new(),
         };
         let durable = AtomicU64::new(recovered.reached);
-        Ok(Self { path, writes, writer: Mutex::new(writer), syncing: Mutex::new(()), durable })
+        Ok(Self {
+            path,
+            writes,
+            writer: Mutex::new(writer),
+            syncing: Mutex::new(()),
+            durable,
+        })
     }
 
     pub(crate) fn append(&self, redo: &[u8]) -> Result<RedoPosition, StoreError> {
@@ -129,7 +139,11 @@ impl Redo {
             let mut writer = self.writer.lock();
             let mut files = mem::take(&mut writer.unsynced);
             files.push(Arc::clone(&writer.file));
-            (files, mem::take(&mut writer.names_unsynced), writer.next - 1)
+            (
+                files,
+                mem::take(&mut writer.names_unsynced),
+                writer.next - 1,
+            )
         };
         if reached == self.durable.load(Ordering::Relaxed) && !names {
             return Ok(());
@@ -138,7 +152,8 @@ impl Redo {
         if names {
             synced = synced.and_then(|()| sync_names(&self.path));
         }
-        self.writes.note(synced.map_err(|error| store_error(&self.path, &error)))?;
+        self.writes
+            .note(synced.map_err(|error| store_error(&self.path, &error)))?;
         self.durable.store(reached, Ordering::Relaxed);
         Ok(())
     }
@@ -149,7 +164,10 @@ impl Redo {
     /// If nothing was appended at `position` yet.
     pub(crate) fn forgotten_with(&self, position: RedoPosition) -> RedoPosition {
         let writer = self.writer.lock();
-        assert!(position.0 < writer.next, "only appended redo can be forgotten");
+        assert!(
+            position.0 < writer.next,
+            "only appended redo can be forgotten"
+        );
         position.max(RedoPosition(writer.forgotten))
     }
 
@@ -162,11 +180,17 @@ impl Redo {
             self.writes.note(self.begin_segment(&mut writer))?;
         }
         let mut removed = Vec::new();
-        while writer.segments.get(1).is_some_and(|next| next.first <= writer.forgotten + 1) {
+        while writer
+            .segments
+            .get(1)
+            .is_some_and(|next| next.first <= writer.forgotten + 1)
+        {
             removed.extend(writer.segments.pop_front());
         }
         drop(writer);
-        removed.iter().try_for_each(|segment| self.writes.note(segment.remove(&self.path)))
+        removed
+            .iter()
+            .try_for_each(|segment| self.writes.note(segment.remove(&self.path)))
     }
 
     pub(crate) fn replay(&self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
@@ -236,11 +260,16 @@ impl Drop for Redo {
 
 impl Writer {
     fn last(&self) -> Segment {
-        *self.segments.back().expect("there is always one to write to")
+        *self
+            .segments
+            .back()
+            .expect("there is always one to write to")
     }
 
     fn last_mut(&mut self) -> &mut Segment {
-        self.segments.back_mut().expect("there is always one to write to")
+        self.segments
+            .back_mut()
+            .expect("there is always one to write to")
     }
 }
 
@@ -265,10 +294,16 @@ struct Whole {
 impl Recovery<'_> {
     fn run(&self) -> Result<Recovered, StoreError> {
         let mut found = names(self.path).map_err(|error| store_error(self.path, &error))?;
-        while found.get(1).is_some_and(|second| second.first <= self.forgotten + 1) {
+        while found
+            .get(1)
+            .is_some_and(|second| second.first <= self.forgotten + 1)
+        {
             found.remove(0).remove(self.path)?;
         }
-        let mut recovered = Recovered { segments: VecDeque::new(), reached: self.forgotten };
+        let mut recovered = Recovered {
+            segments: VecDeque::new(),
+            reached: self.forgotten,
+        };
         let mut next = 0;
         for (index, segment) in found.iter().copied().enumerate() {
             if segment.first > recovered.reached + 1 {
@@ -285,7 +320,10 @@ impl Recovery<'_> {
                 }
                 next = whole.next;
                 recovered.reached = recovered.reached.max(next - 1);
-                recovered.segments.push_back(Segment { bytes: whole.bytes, ..segment });
+                recovered.segments.push_back(Segment {
+                    bytes: whole.bytes,
+                    ..segment
+                });
             } else if !whole.is_torn {
                 segment.remove(self.path)?;
             }
@@ -311,7 +349,11 @@ impl Recovery<'_> {
                 Step::End => false,
                 Step::Broken => true,
             };
-            return Ok(Whole { next, bytes: reader.whole_bytes(), is_torn });
+            return Ok(Whole {
+                next,
+                bytes: reader.whole_bytes(),
+                is_torn,
+            });
         }
     }
 
@@ -319,12 +361,18 @@ impl Recovery<'_> {
     /// none, unless it was durable once.
     fn cut(&self, segments: &[Segment], next: u64) -> Result<(), StoreError> {
         if next <= self.forgotten {
-            return Err(damaged(self.path, "a record before the last checkpoint is broken"));
+            return Err(damaged(
+                self.path,
+                "a record before the last checkpoint is broken",
+            ));
         }
         for segment in segments {
             if self.claims(*segment, next)? {
                 let path = segment.path(self.path);
-                return Err(damaged(&path, &format!("redo {next} was durable, but is not whole")));
+                return Err(damaged(
+                    &path,
+                    &format!("redo {next} was durable, but is not whole"),
+                ));
             }
         }
         // The last first: what remains after a crash in between is cut in the same way.
@@ -360,7 +408,10 @@ impl Recovery<'_> {
     fn sync(&self, recovered: &Recovered) -> Result<(), StoreError> {
         for segment in &recovered.segments {
             let path = segment.path(self.path);
-            let synced = File::options().write(true).open(&path).and_then(|file| file.sync_all());
+            let synced = File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.sync_all());
             synced.map_err(|error| store_error(&path, &error))?;
         }
         Ok(())
@@ -369,7 +420,10 @@ impl Recovery<'_> {
 
 impl Segment {
     fn path(self, path: &Path) -> PathBuf {
-        path.join(format!("{:0FIRST_DIGITS$}-{:0SALT_DIGITS$x}.redo", self.first, self.salt))
+        path.join(format!(
+            "{:0FIRST_DIGITS$}-{:0SALT_DIGITS$x}.redo",
+            self.first, self.salt
+        ))
     }
 
     fn from_name(name: &str) -> Option<Self> {
@@ -378,7 +432,11 @@ impl Segment {
             return None;
         }
         let salt = u32::from_str_radix(salt, 16).ok()?;
-        Some(Self { first: first.parse().ok()?, salt, bytes: 0 })
+        Some(Self {
+            first: first.parse().ok()?,
+            salt,
+            bytes: 0,
+        })
     }
 
     fn reader(self, path: &Path) -> io::Result<SegmentReader> {
@@ -394,8 +452,16 @@ impl Segment {
     fn create(path: &Path, first: u64, durable: u64) -> Result<(Self, File), StoreError> {
         // The standard library seeds each `RandomState` from the system's randomness.
         let salt = (RandomState::new().hash_one(first) >> 32) as u32;
-        let header = Header { first, durable, salt };
-        let segment = Self { first, salt, bytes: HEADER_BYTES };
+        let header = Header {
+            first,
+            durable,
+            salt,
+        };
+        let segment = Self {
+            first,
+            salt,
+            bytes: HEADER_BYTES,
+        };
         let path = segment.path(path);
         let file = File::create_new(&path).and_then(|mut file| {
             file.write_all(&header.to_bytes())?;

@@ -38,7 +38,13 @@ impl RocksStore {
         let writes = Arc::new(Writes::default());
         let redo = Redo::open(directory.redo(), forgotten.0, Arc::clone(&writes));
         let redo = redo.map_err(failed)?;
-        Ok(Self { writes, redo, tables, finishing: Mutex::new(()), directory })
+        Ok(Self {
+            writes,
+            redo,
+            tables,
+            finishing: Mutex::new(()),
+            directory,
+        })
     }
 }
 
@@ -97,6 +103,8 @@ impl Store for RocksStore {
 
 impl fmt::Debug for RocksStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RocksStore").field("path", &self.directory.path).finish_non_exhaustive()
+        f.debug_struct("RocksStore")
+            .field("path", &self.directory.path)
+            .finish_non_exhaustive()
     }
 }

@@ -117,7 +117,16 @@ impl SegmentReader {
         }
         let whole = if header.is_some() { HEADER_BYTES } else { 0 };
         let path = path.to_owned();
-        Ok(Self { path, file, header, salt, whole, length, next: first, record: Vec::new() })
+        Ok(Self {
+            path,
+            file,
+            header,
+            salt,
+            whole,
+            length,
+            next: first,
+            record: Vec::new(),
+        })
     }
 
     /// Up to which position all redo was durable when the segment began; `None` if its head is
@@ -152,7 +161,8 @@ impl SegmentReader {
             return Ok(Step::Broken);
         }
         self.record.resize(RECORD_HEADER_BYTES + length as usize, 0);
-        self.file.read_exact(&mut self.record[RECORD_HEADER_BYTES..])?;
+        self.file
+            .read_exact(&mut self.record[RECORD_HEADER_BYTES..])?;
         if u32_at(&self.record, 0) != Some(checksum(self.salt, &self.record[4..])) {
             return Ok(Step::Broken);
         }
@@ -168,7 +178,9 @@ impl SegmentReader {
         file.seek(SeekFrom::Start(self.whole))?;
         file.read_to_end(&mut rest)?;
         let claims = |at: usize| claim(&rest[at..], self.salt, position);
-        Ok((0..rest.len()).filter_map(claims).any(|durable| durable >= position))
+        Ok((0..rest.len())
+            .filter_map(claims)
+            .any(|durable| durable >= position))
     }
 }
 
@@ -189,9 +201,15 @@ fn checksum(salt: u32, bytes: &[u8]) -> u32 {
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|bytes| u32::from_be_bytes(*bytes))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|bytes| u64::from_be_bytes(*bytes))
 }

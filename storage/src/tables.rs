@@ -36,7 +36,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { block_cache_bytes: 64 << 20, write_buffer_bytes: 32 << 20 }
+        Self {
+            block_cache_bytes: 64 << 20,
+            write_buffer_bytes: 32 << 20,
+        }
     }
 }
 
@@ -74,7 +77,9 @@ impl Tables {
         };
         let mut found = Vec::new();
         let mut bytes = 0;
-        let mut rows = self.db.raw_iterator_opt(scan_options(&after_slot(ROW, slot)));
+        let mut rows = self
+            .db
+            .raw_iterator_opt(scan_options(&after_slot(ROW, slot)));
         rows.seek(first);
         while let Some((key, row)) = rows.item() {
             if found.len() == rows_max || bytes >= ROWS_BYTES_MAX {
@@ -116,7 +121,9 @@ impl Tables {
         if let Some(node) = &part.node {
             batch.put([NODE], node);
         }
-        self.db.write_opt(batch, &self.without_log).map_err(store_error)
+        self.db
+            .write_opt(batch, &self.without_log)
+            .map_err(store_error)
     }
 
     /// Makes durable all that was written, and that redo up to `position` is forgotten.

@@ -48,7 +48,11 @@ fn rocks_answers_as_memory_does() {
                     let rows_max = numbers.below(40) as usize;
                     let key = key(hash);
                     let found = rocks.rows(slot, Some(&key), rows_max);
-                    assert_eq!(found, memory.rows(slot, Some(&key), rows_max), "seed {seed}");
+                    assert_eq!(
+                        found,
+                        memory.rows(slot, Some(&key), rows_max),
+                        "seed {seed}"
+                    );
                     assert_eq!(rocks.row(slot, &key), memory.row(slot, &key), "seed {seed}");
                 }
             }
@@ -59,7 +63,10 @@ fn rocks_answers_as_memory_does() {
 }
 
 fn random_slot(numbers: &mut Numbers) -> Slot {
-    Slot { partition: PartitionId(numbers.below(2) as u16), number: numbers.below(2) as u32 }
+    Slot {
+        partition: PartitionId(numbers.below(2) as u16),
+        number: numbers.below(2) as u32,
+    }
 }
 
 fn random_part(numbers: &mut Numbers) -> Checkpoint {
@@ -103,8 +110,12 @@ fn threads_append_and_sync_and_checkpoint_together() {
                         store.sync().expect("redo is synced");
                     }
                     if thread == 0 && number % 1000 == 0 {
-                        store.checkpoint(&common::part(number, b"row")).expect("a part is written");
-                        store.finish_checkpoint(RedoPosition(0)).expect("it is finished");
+                        store
+                            .checkpoint(&common::part(number, b"row"))
+                            .expect("a part is written");
+                        store
+                            .finish_checkpoint(RedoPosition(0))
+                            .expect("it is finished");
                     }
                 }
                 assert!(own.is_sorted_by_key(|(position, _)| *position));
@@ -115,7 +126,10 @@ fn threads_append_and_sync_and_checkpoint_together() {
     drop(store);
     let mut appended = appended.into_inner().expect("no thread panics");
     appended.sort();
-    assert_eq!(appended.last().map(|(position, _)| *position), Some(RECORDS));
+    assert_eq!(
+        appended.last().map(|(position, _)| *position),
+        Some(RECORDS)
+    );
     assert!(replay(&must_open(directory.path())) == appended);
 }
 
@@ -127,14 +141,21 @@ fn writing_a_row_costs_the_same_beside_many() {
     let store = must_open(directory.path());
     for hash in (0..100_000).step_by(1000) {
         let rows = (hash..hash + 1000).map(|hash| (common::SLOT, key(hash * 2), Some(vec![1; 50])));
-        let part = Checkpoint { rows: rows.collect(), ..Checkpoint::default() };
+        let part = Checkpoint {
+            rows: rows.collect(),
+            ..Checkpoint::default()
+        };
         store.checkpoint(&part).expect("a part is written");
     }
-    store.finish_checkpoint(RedoPosition(0)).expect("it is finished");
+    store
+        .finish_checkpoint(RedoPosition(0))
+        .expect("it is finished");
     set_perf_stats(PerfStatsLevel::EnableCount);
     let mut context = PerfContext::default();
     context.reset();
-    store.checkpoint(&common::part(100_001, b"row")).expect("a part is written");
+    store
+        .checkpoint(&common::part(100_001, b"row"))
+        .expect("a part is written");
     set_perf_stats(PerfStatsLevel::Disable);
     for metric in [PerfMetric::BlockReadCount, PerfMetric::BlockCacheHitCount] {
         assert_eq!(context.metric(metric), 0, "{metric:?}");

@@ -20,12 +20,17 @@ fn child(test: &str, directory: &Path) -> Command {
     let program = std::env::current_exe().expect("the test knows its own path");
     let mut command = Command::new(program);
     command.args(["--ignored", "--exact", "--nocapture", test]);
-    command.env(CHILD_DIRECTORY, directory).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .env(CHILD_DIRECTORY, directory)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     command
 }
 
 fn say(line: &str) {
-    std::io::stdout().write_all(format!("{line}\n").as_bytes()).expect("the parent reads");
+    std::io::stdout()
+        .write_all(format!("{line}\n").as_bytes())
+        .expect("the parent reads");
 }
 
 fn redo_of(position: u64) -> Vec<u8> {
@@ -38,9 +43,13 @@ fn redo_of(position: u64) -> Vec<u8> {
 #[test]
 #[ignore = "a child of kill_loses_nothing_that_was_answered"]
 fn child_writes_until_killed() {
-    let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else { return };
+    let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else {
+        return;
+    };
     let store = must_open(directory.as_ref());
-    let start = replay(&store).last().map_or_else(|| forgotten(&store), |(last, _)| *last);
+    let start = replay(&store)
+        .last()
+        .map_or_else(|| forgotten(&store), |(last, _)| *last);
     let last = AtomicU64::new(start);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -57,10 +66,16 @@ fn child_writes_until_killed() {
         });
         loop {
             let position = last.load(Ordering::SeqCst);
-            store.checkpoint(&part(1, &position.to_be_bytes())).expect("a part is written");
-            store.checkpoint(&part(2, &position.to_be_bytes())).expect("a part is written");
+            store
+                .checkpoint(&part(1, &position.to_be_bytes()))
+                .expect("a part is written");
+            store
+                .checkpoint(&part(2, &position.to_be_bytes()))
+                .expect("a part is written");
             say(&format!("forgetting {position}"));
-            store.finish_checkpoint(RedoPosition(position)).expect("it is finished");
+            store
+                .finish_checkpoint(RedoPosition(position))
+                .expect("it is finished");
             say(&format!("forgot {position}"));
         }
     });
@@ -69,7 +84,9 @@ fn child_writes_until_killed() {
 /// The position in the row that the last checkpoint wrote first.
 fn forgotten(store: &dyn Store) -> u64 {
     let row = store.row(SLOT, &key(1)).expect("a row is read");
-    row.map_or(0, |row| u64::from_be_bytes(row.try_into().expect("it is a position")))
+    row.map_or(0, |row| {
+        u64::from_be_bytes(row.try_into().expect("it is a position"))
+    })
 }
 
 #[test]
@@ -78,8 +95,9 @@ fn kill_loses_nothing_that_was_answered() {
     let mut numbers = Numbers(1);
     let (mut appended, mut forgetting, mut forgot) = (0, 0, 0);
     for round in 0..12 {
-        let mut child =
-            child("child_writes_until_killed", directory.path()).spawn().expect("the child starts");
+        let mut child = child("child_writes_until_killed", directory.path())
+            .spawn()
+            .expect("the child starts");
         let lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
         let kill_after = 1 + numbers.below(3000);
         for (count, line) in (1..).zip(lines) {
@@ -97,14 +115,26 @@ fn kill_loses_nothing_that_was_answered() {
         let store = must_open(directory.path());
         let found = replay(&store);
         let first = found.first().map_or(forgetting + 1, |(first, _)| *first);
-        assert!((forgot + 1..=forgetting + 1).contains(&first), "round {round}: from {first}");
+        assert!(
+            (forgot + 1..=forgetting + 1).contains(&first),
+            "round {round}: from {first}"
+        );
         let last = found.last().map_or(first - 1, |(last, _)| *last);
-        assert!(last >= appended, "round {round}: {appended} was answered, {last} is there");
+        assert!(
+            last >= appended,
+            "round {round}: {appended} was answered, {last} is there"
+        );
         let expected: Vec<_> = (first..=last).map(|at| (at, redo_of(at))).collect();
         assert!(found == expected, "round {round}");
-        assert!(forgotten(&store) + 1 >= first, "round {round}: rows of a finished checkpoint");
+        assert!(
+            forgotten(&store) + 1 >= first,
+            "round {round}: rows of a finished checkpoint"
+        );
     }
-    assert!(appended > 100 && forgot > 10, "{appended} appended, {forgot} forgotten");
+    assert!(
+        appended > 100 && forgot > 10,
+        "{appended} appended, {forgot} forgotten"
+    );
 }
 
 /// A directory with records 1 to 40, of which the first 20 were synced, as a kill would leave it.
@@ -153,7 +183,11 @@ fn torn_tail_opens_with_all_whole_records() {
     let offsets = offsets();
     let original = tempfile::tempdir().expect("a directory is made");
     half_synced(original.path());
-    let mut cuts: Vec<_> = offsets.iter().skip(20).flat_map(|at| [at - 1, *at, at + 1]).collect();
+    let mut cuts: Vec<_> = offsets
+        .iter()
+        .skip(20)
+        .flat_map(|at| [at - 1, *at, at + 1])
+        .collect();
     cuts.extend((1..24).map(|bytes| offsets[39] + bytes));
     for cut in cuts.into_iter().filter(|cut| *cut <= offsets[40]) {
         let directory = tempfile::tempdir().expect("a directory is made");
@@ -190,7 +224,9 @@ fn damage_in_what_was_never_synced_costs_no_more_than_that() {
         for at in [0, 4, 8, 16, 24] {
             let directory = tempfile::tempdir().expect("a directory is made");
             copy_directory(original.path(), directory.path());
-            edit(&segments(directory.path())[0], |bytes| bytes[offsets[record] + at] ^= 0x10);
+            edit(&segments(directory.path())[0], |bytes| {
+                bytes[offsets[record] + at] ^= 0x10
+            });
             expect_records(directory.path(), record as u64);
         }
     }
@@ -209,9 +245,15 @@ fn damage_to_what_was_durable_is_an_error() {
         edit(&segment, |bytes| bytes[place] ^= 0x10);
         let before = fs::read(&segment).expect("a file is read");
         for _ in 0..2 {
-            assert!(matches!(open(directory.path()), Err(OpenError::Damaged { .. })), "{place}");
+            assert!(
+                matches!(open(directory.path()), Err(OpenError::Damaged { .. })),
+                "{place}"
+            );
         }
-        assert!(fs::read(&segment).expect("a file is read") == before, "nothing was changed");
+        assert!(
+            fs::read(&segment).expect("a file is read") == before,
+            "nothing was changed"
+        );
     }
 }
 
@@ -223,9 +265,13 @@ fn checkpoint_makes_the_redo_before_it_durable() {
         let store = must_open(directory.path());
         store.append(&redo_of(1)).expect("redo is appended");
         if finish {
-            store.finish_checkpoint(RedoPosition(0)).expect("it is finished");
+            store
+                .finish_checkpoint(RedoPosition(0))
+                .expect("it is finished");
         } else {
-            store.checkpoint(&part(1, b"row")).expect("a part is written");
+            store
+                .checkpoint(&part(1, b"row"))
+                .expect("a part is written");
         }
         store.append(&redo_of(2)).expect("redo is appended");
         let killed = tempfile::tempdir().expect("a directory is made");
@@ -257,7 +303,10 @@ fn missing_segment_is_an_error() {
         let segments = segments(directory.path());
         assert_eq!(segments.len(), 4, "and an empty one that vouches for them");
         fs::remove_file(&segments[missing]).expect("a file is removed");
-        assert!(matches!(open(directory.path()), Err(OpenError::Damaged { .. })), "{missing}");
+        assert!(
+            matches!(open(directory.path()), Err(OpenError::Damaged { .. })),
+            "{missing}"
+        );
     }
 }
 
@@ -266,15 +315,22 @@ fn segments_roll_over_and_are_removed_when_forgotten() {
     let directory = tempfile::tempdir().expect("a directory is made");
     let store = must_open(directory.path());
     for position in 1..=80 {
-        assert_eq!(store.append(&vec![position as u8; 1 << 20]), Ok(RedoPosition(position)));
+        assert_eq!(
+            store.append(&vec![position as u8; 1 << 20]),
+            Ok(RedoPosition(position))
+        );
     }
     assert_eq!(segments(directory.path()).len(), 5);
-    store.finish_checkpoint(RedoPosition(40)).expect("it is finished");
+    store
+        .finish_checkpoint(RedoPosition(40))
+        .expect("it is finished");
     assert_eq!(segments(directory.path()).len(), 3);
     drop(store);
     let store = must_open(directory.path());
     assert_eq!(replay(&store).len(), 40);
-    store.finish_checkpoint(RedoPosition(80)).expect("it is finished");
+    store
+        .finish_checkpoint(RedoPosition(80))
+        .expect("it is finished");
     assert_eq!(segments(directory.path()).len(), 1);
     assert_eq!(store.redo_bytes(), 0);
 }
@@ -292,7 +348,9 @@ fn stored_bytes_do_not_pass_for_redo() {
     store.append(&forged).expect("redo is appended");
     let killed = tempfile::tempdir().expect("a directory is made");
     copy_directory(directory.path(), killed.path());
-    edit(&segments(killed.path())[0], |bytes| bytes.truncate(bytes.len() - 1));
+    edit(&segments(killed.path())[0], |bytes| {
+        bytes.truncate(bytes.len() - 1)
+    });
     expect_records(killed.path(), 1);
 }
 
@@ -300,7 +358,9 @@ fn stored_bytes_do_not_pass_for_redo() {
 #[test]
 #[ignore = "a child of failed_write_stops_writes and full_disk_is_told"]
 fn child_writes_until_refused() {
-    let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else { return };
+    let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else {
+        return;
+    };
     let store = must_open(directory.as_ref());
     let (last, error) = (1..)
         .find_map(|position| match store.append(&redo_of(position)) {
@@ -327,8 +387,9 @@ fn refused(command: &mut Command) -> Option<(u64, String)> {
     let text = String::from_utf8_lossy(&output.stdout);
     let has_begun = text.contains("running 1 test");
     assert!(output.status.success() || !has_begun, "{text}");
-    let (last, error) =
-        text.lines().find_map(|line| line.strip_prefix("took ")?.split_once(", then: "))?;
+    let (last, error) = text
+        .lines()
+        .find_map(|line| line.strip_prefix("took ")?.split_once(", then: "))?;
     Some((last.parse().ok()?, error.to_owned()))
 }
 
@@ -338,10 +399,17 @@ fn failed_write_stops_writes_until_reopened() {
     let child = child("child_writes_until_refused", directory.path());
     // The limit on a file's size makes write(2) fail, instead of killing, when its signal is off.
     let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" \"$@\""]).arg(child.get_program());
-    shell.args(child.get_args()).env(CHILD_DIRECTORY, directory.path());
+    shell
+        .args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" \"$@\""])
+        .arg(child.get_program());
+    shell
+        .args(child.get_args())
+        .env(CHILD_DIRECTORY, directory.path());
     let (last, error) = refused(&mut shell).expect("the child meets the limit");
-    assert!(error.starts_with("the disk failed: ") && error.contains("File too large"), "{error}");
+    assert!(
+        error.starts_with("the disk failed: ") && error.contains("File too large"),
+        "{error}"
+    );
     assert!(last > 50);
     expect_records(directory.path(), last);
 }
@@ -350,7 +418,9 @@ fn failed_write_stops_writes_until_reopened() {
 #[test]
 #[ignore = "a child of full_disk_is_told_from_a_failing_one"]
 fn child_checkpoints_until_refused() {
-    let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else { return };
+    let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else {
+        return;
+    };
     let store = must_open(directory.as_ref());
     store.append(b"redo").expect("redo is appended");
     let mut numbers = Numbers(1);
@@ -366,7 +436,11 @@ fn child_checkpoints_until_refused() {
     assert_eq!(store.append(b""), Err(stopped.clone()));
     assert_eq!(store.sync(), Err(stopped.clone()));
     assert_eq!(store.checkpoint(&part(1, b"row")), Err(stopped));
-    assert_eq!(store.row(SLOT, &key(1)).map(|row| row.is_some()), Ok(true), "reads go on");
+    assert_eq!(
+        store.row(SLOT, &key(1)).map(|row| row.is_some()),
+        Ok(true),
+        "reads go on"
+    );
     assert_eq!(replay(&store), [(1, b"redo".to_vec())]);
     say(&format!("took {last}, then: {error}"));
 }
@@ -374,13 +448,19 @@ fn child_checkpoints_until_refused() {
 /// Needs user namespaces for a disk of its own; where there are none, it says so.
 #[test]
 fn full_disk_is_told_from_a_failing_one() {
-    for test in ["child_writes_until_refused", "child_checkpoints_until_refused"] {
+    for test in [
+        "child_writes_until_refused",
+        "child_checkpoints_until_refused",
+    ] {
         let directory = tempfile::tempdir().expect("a directory is made");
         let child = child(test, directory.path());
         let mut shell = Command::new("unshare");
         let mount = "mount -t tmpfs -o size=4m tmpfs \"$LARDER_TEST_DIRECTORY\"";
         let script = format!("{mount} && exec \"$0\" \"$@\"");
-        shell.args(["-rm", "sh", "-c", &script]).arg(child.get_program()).args(child.get_args());
+        shell
+            .args(["-rm", "sh", "-c", &script])
+            .arg(child.get_program())
+            .args(child.get_args());
         match refused(shell.env(CHILD_DIRECTORY, directory.path())) {
             Some((_, error)) => assert_eq!(error, StoreError::Full.to_string(), "{test}"),
             None => say("skipped: this machine lets no test mount a disk of its own"),

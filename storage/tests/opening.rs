@@ -63,7 +63,10 @@ fn newer_format_is_refused() {
     let path = directory.path();
     drop(must_open(path));
     let format = path.join("FORMAT");
-    assert_eq!(fs::read_to_string(&format).ok(), Some(format!("larder {FORMAT_VERSION}\n")));
+    assert_eq!(
+        fs::read_to_string(&format).ok(),
+        Some(format!("larder {FORMAT_VERSION}\n"))
+    );
     fs::write(&format, format!("larder {}\n", FORMAT_VERSION + 1)).expect("a file is written");
     let newer = OpenError::Newer {
         path: path.to_owned(),
@@ -71,12 +74,25 @@ fn newer_format_is_refused() {
         known: FORMAT_VERSION,
     };
     assert_eq!(open(path).err(), Some(newer));
-    for text in ["", "larder", "larder x", "larder 0", "LARDER 1", &"larder 1 ".repeat(100)] {
+    for text in [
+        "",
+        "larder",
+        "larder x",
+        "larder 0",
+        "LARDER 1",
+        &"larder 1 ".repeat(100),
+    ] {
         fs::write(&format, text).expect("a file is written");
-        assert!(matches!(open(path), Err(OpenError::Damaged { .. })), "{text:?}");
+        assert!(
+            matches!(open(path), Err(OpenError::Damaged { .. })),
+            "{text:?}"
+        );
     }
     fs::remove_file(&format).expect("a file is removed");
-    assert!(matches!(open(path), Err(OpenError::Damaged { .. })), "used, but without a format");
+    assert!(
+        matches!(open(path), Err(OpenError::Damaged { .. })),
+        "used, but without a format"
+    );
 }
 
 #[test]
@@ -84,13 +100,19 @@ fn damaged_tables_are_refused() {
     let directory = tempfile::tempdir().expect("a directory is made");
     let path = directory.path();
     let store = must_open(path);
-    store.checkpoint(&part(1, b"row")).expect("a part is written");
-    store.finish_checkpoint(RedoPosition(0)).expect("it is finished");
+    store
+        .checkpoint(&part(1, b"row"))
+        .expect("a part is written");
+    store
+        .finish_checkpoint(RedoPosition(0))
+        .expect("it is finished");
     drop(store);
     let mut tables = fs::read_dir(path.join("tables")).expect("a directory is read");
     let table = tables.find_map(|entry| {
         let path = entry.expect("an entry is read").path();
-        path.extension().is_some_and(|extension| extension == "sst").then_some(path)
+        path.extension()
+            .is_some_and(|extension| extension == "sst")
+            .then_some(path)
     });
     fs::remove_file(table.expect("the row was written out")).expect("a file is removed");
     match open(path) {

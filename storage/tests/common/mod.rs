@@ -10,7 +10,10 @@ use larder_cluster::row_key::RowKey;
 use larder_cluster::store::{Checkpoint, RedoPosition, Slot, Store};
 use larder_storage::{OpenError, RocksStore, Settings};
 
-pub(crate) const SLOT: Slot = Slot { partition: PartitionId(7), number: 1 };
+pub(crate) const SLOT: Slot = Slot {
+    partition: PartitionId(7),
+    number: 1,
+};
 
 pub(crate) fn open(path: &Path) -> Result<RocksStore, OpenError> {
     RocksStore::open(path, &Settings::default())
@@ -59,7 +62,9 @@ pub(crate) fn copy_directory(from: &Path, to: &Path) {
 /// The files of redo, ascending.
 pub(crate) fn segments(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path.join("redo")).expect("a directory is read");
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry is read").path()).collect();
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("an entry is read").path())
+        .collect();
     paths.sort();
     paths
 }
@@ -69,7 +74,10 @@ pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
     pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (self.0 >> 33) % end
     }
 }
