@@ -71,6 +71,9 @@ pub struct Stored {
     pub copies: Vec<(Slot, Vec<u8>)>,
 }
 
+/// What is done with each redo record on opening.
+pub type ReplayEach<'a> = dyn FnMut(RedoPosition, &[u8]) -> Result<(), StoreError> + 'a;
+
 /// A disk. All methods may be called from several threads; positions of redo follow the order of the
 /// calls of [`Store::append`].
 pub trait Store: Send + Sync {
@@ -116,20 +119,20 @@ pub trait Store: Send + Sync {
     /// Any [`StoreError`]; the redo is still there then.
     fn finish_checkpoint(&self, position: RedoPosition) -> Result<(), StoreError>;
 
-    /// What the last checkpoints left. Called once, on opening, before any write.
+    /// What the last checkpoints left. Called on opening, before any write.
     ///
     /// # Errors
     /// [`StoreError::Failed`] or [`StoreError::Damaged`].
     fn stored(&self) -> Result<Stored, StoreError>;
 
-    /// Calls `each` with every redo record that was not forgotten, in order. Called once, on
-    /// opening, before any write.
+    /// Calls `each` with every redo record that was not forgotten, in order. Called on opening,
+    /// before any write.
     ///
     /// # Errors
     /// [`StoreError::Failed`], [`StoreError::Damaged`], or the first error of `each`.
     fn replay(
         &self,
-        each: &mut dyn FnMut(RedoPosition, &[u8]) -> Result<(), StoreError>,
+        each: &mut ReplayEach<'_>,
     ) -> Result<(), StoreError>;
 
     /// About how many bytes of redo would be replayed on opening now.

@@ -133,11 +133,16 @@ impl Node {
     }
 
     /// Writes what changed since the last checkpoint. Everything that was committed before the call
-    /// is in it; the caller may then finish it with the end of the redo as it was before.
+    /// is in it; the caller may then finish it with the end of the redo as it was before. `commit` is
+    /// to do what [`Node::commit`] does and to carry out the effects: no row reaches the disk before
+    /// its redo.
     ///
     /// # Errors
     /// What the disk says; what did not reach it is in the next checkpoint.
-    pub fn checkpoint(&self) -> Result<(), StoreError> {
+    pub fn checkpoint(
+        &self,
+        commit: &dyn Fn() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         for chunk in self.partitions.chunks(PARTITIONS_PER_PART) {
             let mut part = Checkpoint::default();
             for partition in chunk {
@@ -147,7 +152,7 @@ impl Node {
                 continue;
             }
             part.rows.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-            let written = self.store.checkpoint(&part);
+            let written = commit().and_then(|()| self.store.checkpoint(&part));
             for partition in chunk {
                 partition.lock().settle_checkpoint(written.is_ok());
             }

@@ -107,6 +107,6 @@ fn write_loop(runtime: &Runtime, stop: &AtomicBool) {
 fn checkpoint(runtime: &Runtime) -> Result<(), larder_cluster::store::StoreError> {
     runtime.commit()?;
     let position = runtime.node.redo_end();
-    runtime.node.checkpoint()?;
+    runtime.node.checkpoint(&|| runtime.commit())?;
     runtime.store.finish_checkpoint(position)
 }

@@ -1,0 +1,219 @@
+//! One request: planned, run where its keys are, answered.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use larder_cluster::env::{Env, Now, Settings as CoreSettings};
+use larder_cluster::id::PartitionId;
+use larder_cluster::node::{LocalCall, Route};
+use larder_cluster::partition::Output;
+use larder_cluster::request::{Access, Reply as CoreReply};
+use larder_cluster::token::Partitions;
+use larder_commands::args::{Args, OwnedArgs};
+use larder_commands::error::CommandError;
+use larder_commands::plan::{Plan, plan};
+use larder_commands::reply::Reply;
+use larder_commands::table::{Flag, Scope, Spread};
+
+use super::connection::Connection;
+use crate::handlers;
+use crate::server::Server;
+use crate::settings::Settings;
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It is answered.
+    Done,
+    /// Its answer comes from another node and has its place among the replies.
+    Pending,
+    /// It takes its time: everything before it is to be answered first, then it runs alone.
+    Alone,
+    /// It is answered, and the connection ends.
+    Close,
+}
+
+/// What the requests of one read share.
+pub struct Batch<'a> {
+    /// The settings as they were at its start.
+    pub settings: Arc<Settings>,
+    /// Whether anything may have been changed.
+    pub wrote: bool,
+    core: Arc<CoreSettings>,
+    server: &'a Server,
+    out: Output,
+    now: Now,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(server: &'a Server) -> Self {
+        Self {
+            settings: server.settings(),
+            wrote: false,
+            core: server.runtime.node.settings(),
+            server,
+            out: Output::default(),
+            now: server.runtime.clock.now(),
+        }
+    }
+
+    /// Unix time in milliseconds.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.now.unix_ms
+    }
+}
+
+impl Connection {
+    /// Runs one request. `args` is not empty.
+    pub(super) fn step(&mut self, args: Args<'_>, batch: &mut Batch<'_>) -> Step {
+        self.server.stats.commands.fetch_add(1, Ordering::Relaxed);
+        let planned = match plan(args, self.partitions()) {
+            Ok(planned) => planned,
+            Err(error) => return self.fail(&error),
+        };
+        if !self.authenticated && !planned.command.is(Flag::NoAuth) {
+            return self.fail(&CommandError::NoAuth);
+        }
+        match planned.command.scope {
+            Scope::Keys(_) => self.step_keys(args, &planned, batch),
+            Scope::Connection | Scope::Node | Scope::Cluster => {
+                match handlers::quick(planned.command.name) {
+                    Some(handler) => match handler(self, args) {
+                        Ok(step) => step,
+                        Err(error) => self.fail(&error),
+                    },
+                    None => Step::Alone,
+                }
+            }
+        }
+    }
+
+    pub(super) fn partitions(&self) -> Partitions {
+        self.server.partitions
+    }
+
+    /// Answers by an error.
+    pub fn fail(&mut self, error: &CommandError) -> Step {
+        self.server.stats.errors.fetch_add(1, Ordering::Relaxed);
+        error.write_to(&mut self.reply);
+        Step::Done
+    }
+
+    /// A command on keys: here if they are here, else where they are.
+    fn step_keys(&mut self, args: Args<'_>, planned: &Plan, batch: &mut Batch<'_>) -> Step {
+        let access = planned.access();
+        let simple = planned.asked.write_copies.unwrap_or(0) == 0
+            && planned.asked.read_copies.unwrap_or(batch.settings.read_quorum as u8) <= 1;
+        if simple {
+            let node = &batch.server.runtime.node;
+            let env: Env<'_> = node.env(&batch.core, batch.now);
+            let call = LocalCall {
+                partitions: &planned.partitions,
+                access,
+                grouped: planned.partitions.len() > 1 || planned.is_grouped(),
+            };
+            let (commands, reply, database) = (&self.server.commands, &mut self.reply, self.database);
+            let before = reply.len();
+            let ran = node.run_local(&env, &mut batch.out, &call, |transaction| {
+                commands.run(planned, args, database, transaction, reply);
+            });
+            match ran {
+                Ok(()) => {
+                    batch.wrote |= access == Access::Write;
+                    return Step::Done;
+                }
+                Err(CoreReply::NotReady) => self.reply.truncate(before),
+                Err(other) => {
+                    write_core_reply(&mut self.reply, other);
+                    return Step::Done;
+                }
+            }
+        }
+        self.step_away(args, planned, batch)
+    }
+
+    /// A command whose keys are not all ready here, or that waits for other replicas.
+    fn step_away(&mut self, args: Args<'_>, planned: &Plan, batch: &mut Batch<'_>) -> Step {
+        if self.is_scattered(&planned.partitions, batch.now) {
+            return Step::Alone;
+        }
+        let request = self.request(args, planned, &batch.settings);
+        self.server.stats.forwarded.fetch_add(1, Ordering::Relaxed);
+        // What is sent, here or to another node, leaves with the commit of this batch.
+        batch.wrote = true;
+        match self.server.runtime.submit(request) {
+            Ok(reply) => {
+                write_core_reply(&mut self.reply, reply);
+                Step::Done
+            }
+            Err(receiver) => {
+                self.pending.push_back((self.reply.len(), receiver));
+                Step::Pending
+            }
+        }
+    }
+
+    fn request(
+        &self,
+        args: Args<'_>,
+        planned: &Plan,
+        settings: &Settings,
+    ) -> larder_cluster::request::Request {
+        let read_copies = settings.read_quorum as u8;
+        let protocol = self.reply.protocol();
+        let mut request = planned.request(args, self.database, protocol, read_copies);
+        request.blind =
+            settings.reads_without_replica == crate::settings::ReadsWithoutReplica::Nil;
+        request
+    }
+
+    /// Whether the partitions are led by different nodes.
+    fn is_scattered(&self, partitions: &[PartitionId], now: Now) -> bool {
+        let node = &self.server.runtime.node;
+        let mut routes = partitions.iter().map(|partition| node.route(*partition, now));
+        let first: Option<Route> = routes.next();
+        routes.any(|route| Some(route) != first)
+    }
+
+    /// Runs a command that takes its time; says whether the connection ends after it.
+    pub(super) async fn run_alone(&mut self, args: OwnedArgs) -> bool {
+        let planned = match plan(args.as_args(), self.partitions()) {
+            Ok(planned) => planned,
+            Err(error) => {
+                self.fail(&error);
+                return false;
+            }
+        };
+        let outcome = match planned.command.scope {
+            Scope::Keys(_) if planned.command.spread != Spread::None => {
+                handlers::spread(self, &args, &planned).await
+            }
+            _ => handlers::alone(self, &args, &planned).await,
+        };
+        match outcome {
+            Ok(step) => step == Step::Close,
+            Err(error) => {
+                self.fail(&error);
+                false
+            }
+        }
+    }
+}
+
+/// Writes what the core says became of a request.
+pub(crate) fn write_core_reply(reply: &mut Reply, outcome: CoreReply) {
+    match outcome {
+        CoreReply::Done(bytes) => reply.raw(&bytes),
+        CoreReply::Partial { reached, wanted, .. } => {
+            CommandError::Partial { done: reached.into(), wanted: wanted.into() }.write_to(reply);
+        }
+        CoreReply::PartialRead { reached, wanted } => {
+            CommandError::PartialRead { done: reached.into(), wanted: wanted.into() }
+                .write_to(reply);
+        }
+        CoreReply::NoReplica | CoreReply::NotReady => CommandError::NoReplica.write_to(reply),
+        CoreReply::Unknown => CommandError::OutcomeUnknown.write_to(reply),
+        CoreReply::Refused(reason) => CommandError::DiskFailed(reason).write_to(reply),
+    }
+}
