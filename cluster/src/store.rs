@@ -71,9 +71,6 @@ pub struct Stored {
     pub copies: Vec<(Slot, Vec<u8>)>,
 }
 
-/// What is done with each redo record on opening.
-pub type ReplayEach<'a> = dyn FnMut(RedoPosition, &[u8]) -> Result<(), StoreError> + 'a;
-
 /// A disk. All methods may be called from several threads; positions of redo follow the order of the
 /// calls of [`Store::append`].
 pub trait Store: Send + Sync {
@@ -130,9 +127,10 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Failed`], [`StoreError::Damaged`], or the first error of `each`.
+    #[expect(clippy::type_complexity, reason = "an alias would need a lifetime that no caller has")]
     fn replay(
         &self,
-        each: &mut ReplayEach<'_>,
+        each: &mut dyn FnMut(RedoPosition, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
 
     /// About how many bytes of redo would be replayed on opening now.

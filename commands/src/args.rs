@@ -14,8 +14,15 @@ pub struct ArgRange {
 /// The arguments of a request, the command's name first.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
-    bytes: &'a [u8],
-    ranges: &'a [ArgRange],
+    form: Form<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Form<'a> {
+    /// As they came in.
+    Ranges { bytes: &'a [u8], ranges: &'a [ArgRange] },
+    /// As another node sent them on.
+    List(&'a [Bytes]),
 }
 
 impl<'a> Args<'a> {
@@ -23,34 +30,45 @@ impl<'a> Args<'a> {
     #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8], ranges: &'a [ArgRange]) -> Self {
-        Self { bytes, ranges }
+        Self { form: Form::Ranges { bytes, ranges } }
+    }
+
+    /// Views a list of arguments.
+    #[inline]
+    #[must_use]
+    pub fn of_list(list: &'a [Bytes]) -> Self {
+        Self { form: Form::List(list) }
     }
 
     /// How many there are.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ranges.len()
+        match self.form {
+            Form::Ranges { ranges, .. } => ranges.len(),
+            Form::List(list) => list.len(),
+        }
     }
 
     /// Whether there is none.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.len() == 0
     }
 
     /// The argument at `index`; 0 is the command's name.
     #[inline]
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
-        self.ranges.get(index).map(|range| self.slice(*range))
-    }
-
-    #[inline]
-    fn slice(&self, range: ArgRange) -> &'a [u8] {
-        let found = self.bytes.get(range.start as usize..range.end as usize);
-        found.unwrap_or_default()
+        match self.form {
+            Form::Ranges { bytes, ranges } => {
+                let range = ranges.get(index)?;
+                let found = bytes.get(range.start as usize..range.end as usize);
+                Some(found.unwrap_or_default())
+            }
+            Form::List(list) => list.get(index).map(|arg| &**arg),
+        }
     }
 
     /// The argument at `index`, or an empty one: for handlers whose row has checked the arity.
@@ -64,16 +82,19 @@ impl<'a> Args<'a> {
     #[inline]
     #[must_use]
     pub fn from(&self, index: usize) -> Self {
-        Self {
-            bytes: self.bytes,
-            ranges: self.ranges.get(index..).unwrap_or_default(),
-        }
+        let form = match self.form {
+            Form::Ranges { bytes, ranges } => {
+                Form::Ranges { bytes, ranges: ranges.get(index..).unwrap_or_default() }
+            }
+            Form::List(list) => Form::List(list.get(index..).unwrap_or_default()),
+        };
+        Self { form }
     }
 
     /// The arguments in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + 'a {
         let args = *self;
-        self.ranges.iter().map(move |range| args.slice(*range))
+        (0..self.len()).map(move |index| args.at(index))
     }
 
     /// A copy of the argument at `index` that outlives the request.
@@ -178,6 +199,9 @@ mod tests {
         assert_eq!(args.to_bytes(2), Bytes::from_static(b"xy"));
         let owned = args.to_owned();
         assert!(owned.as_args().iter().eq(args.iter()));
+        let list: Vec<Bytes> = args.iter().map(Bytes::copy_from_slice).collect();
+        assert!(Args::of_list(&list).iter().eq(args.iter()));
+        assert_eq!(Args::of_list(&list).from(2).at(0), b"xy");
         assert_eq!(owned.share(2), Bytes::from_static(b"xy"));
     }
 

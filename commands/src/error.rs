@@ -24,9 +24,9 @@ pub enum CommandError {
         args: String,
     },
     /// The command has no such subcommand; made by [`CommandError::unknown_subcommand`].
-    #[error("ERR unknown subcommand '{name}'. Try {command} HELP.")]
+    #[error("ERR unknown subcommand '{name}'. Try {} HELP.", command.to_uppercase())]
     UnknownSubcommand {
-        /// The command, in capitals.
+        /// The command.
         command: &'static str,
         /// The first 128 bytes of what was asked for.
         name: String,
@@ -287,7 +287,7 @@ impl CommandError {
         }
     }
 
-    /// The error for a subcommand that no row of `command` (in capitals) has.
+    /// The error for a subcommand that no row of `command` has.
     #[must_use]
     pub fn unknown_subcommand(command: &'static str, name: &[u8]) -> Self {
         Self::UnknownSubcommand {

@@ -2,6 +2,8 @@
 
 pub mod limits;
 pub mod link;
+pub mod logging;
+pub mod metrics;
 pub mod resp;
 pub mod secret;
 pub mod settings;

@@ -39,3 +39,10 @@ pub const INPUT_BYTES_KEPT: usize = 16 * 1024;
 pub const REPLY_BYTES_PER_WRITE: usize = 256 * 1024;
 /// Commands of one connection that wait for other nodes at a time.
 pub const PENDING_REPLIES_MAX: usize = 1024;
+
+/// Connections that read metrics at a time.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+/// The head of a request for metrics.
+pub const METRICS_REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// Seconds that a request for metrics may take.
+pub const METRICS_SECONDS_MAX: u64 = 5;
