@@ -2,9 +2,25 @@
 //!
 //! Pure: no sockets, no clock, no randomness, no disk. A handler sees the keys and arguments of one
 //! request and writes one reply.
+//!
+//! ```text
+//! arguments ── plan ──▶ row of the table, partitions of the keys
+//!                        scope Keys: Commands::run on the locked rows ──▶ reply
+//!                        else:       the server, by the row's name
+//! ```
 
 pub mod args;
+pub mod call;
+pub mod commands;
 pub mod double;
 pub mod error;
+mod expire_time;
+mod families;
 pub mod glob;
+mod key;
+mod numbers;
+pub mod plan;
 pub mod reply;
+pub mod table;
+
+pub use commands::Commands;

@@ -1,0 +1,86 @@
+//! The layer above the core: runs what was planned on the rows that the core has locked.
+
+use larder_cluster::request::Request;
+use larder_cluster::transaction::{Execute, Transaction};
+use larder_crdt::context::ContextKey;
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::error::CommandError;
+use crate::plan::{self, Plan};
+use crate::reply::{Protocol, Reply};
+use crate::table::Scope;
+
+/// Runs commands on rows.
+#[derive(Debug, Clone)]
+pub struct Commands {
+    contexts: ContextKey,
+}
+
+impl Commands {
+    /// Commands whose contexts are bound to the cluster by this key.
+    #[must_use]
+    pub fn new(contexts: ContextKey) -> Self {
+        Self { contexts }
+    }
+
+    /// Runs a planned command of scope `Keys` in `database` and appends its reply. `transaction`
+    /// must hold all partitions of the plan. `has_pulled` says that other replicas' states were
+    /// asked for before.
+    #[inline]
+    pub fn run(
+        &self,
+        plan: &Plan,
+        args: Args<'_>,
+        database: u8,
+        has_pulled: bool,
+        transaction: &mut Transaction<'_, '_>,
+        reply: &mut Reply,
+    ) {
+        let before = reply.len();
+        let Scope::Keys(handler) = plan.command.scope else {
+            CommandError::unknown_command(args).write_to(reply);
+            return;
+        };
+        let mut call = Call::new(plan, args, transaction, reply, &self.contexts);
+        call.database = database;
+        call.has_pulled = has_pulled;
+        if let Err(error) = handler(&mut call) {
+            reply.truncate(before);
+            error.write_to(reply);
+        }
+    }
+
+    fn execute_planned(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        request: &Request,
+        reply: &mut Reply,
+    ) -> Result<(), CommandError> {
+        let args = Args::of_list(&request.args);
+        let plan = plan::plan(args, transaction.env().view.layout.partitions())?;
+        // What another node sends is checked before it is believed.
+        if !plan.partitions.iter().all(|partition| request.partitions.contains(partition)) {
+            return Err(CommandError::Fixed("ERR the request does not name its partitions"));
+        }
+        let has_pulled = request.read_copies > 1;
+        self.run(&plan, args, request.database, has_pulled, transaction, reply);
+        Ok(())
+    }
+}
+
+impl Execute for Commands {
+    fn execute(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        request: &Request,
+        reply: &mut Vec<u8>,
+    ) {
+        let protocol = if request.protocol == 3 { Protocol::Resp3 } else { Protocol::Resp2 };
+        let mut writer = Reply::with_buffer(std::mem::take(reply), protocol);
+        if let Err(error) = self.execute_planned(transaction, request, &mut writer) {
+            error.write_to(&mut writer);
+        }
+        *reply = writer.into_vec();
+    }
+}
