@@ -156,7 +156,10 @@ impl Counter {
 
     /// Adds a float on behalf of the actor of `fresh`, the dot that this change takes.
     pub fn add_float(&mut self, amount: f64, fresh: Dot) {
-        let usable = |amounts: &Amounts| matches!(amounts, Amounts::Float { .. });
+        let usable = |amounts: &Amounts| match *amounts {
+            Amounts::Float { sum, .. } => (sum + amount).is_finite(),
+            Amounts::Integer { .. } => false,
+        };
         let empty = Amounts::Float { changes: 0, sum: 0.0, changes_reset: 0, sum_reset: 0.0 };
         match self.own_entry(fresh, usable, empty) {
             Amounts::Float { changes, sum, .. } => {
