@@ -1,0 +1,179 @@
+//! The comparisons: which servers meet which loads.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Options;
+use crate::cases::{self, Case};
+use crate::measure::{Measured, measure};
+use crate::report::{Figure, Report};
+use crate::servers::Server;
+
+/// Runs the suites that were asked for.
+pub(crate) fn run(options: &Options) -> Result<Report, String> {
+    for tool in ["redis-server", "redis-benchmark"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            return Err(format!("{tool} is not installed (Debian: redis-server, redis-tools)"));
+        }
+    }
+    let mut report = Report::default();
+    for suite in &options.suites {
+        match suite.as_str() {
+            "single" => single(options, &mut report)?,
+            "always" => always(options, &mut report)?,
+            "cluster" => cluster(options, &mut report)?,
+            "start" => start(options, &mut report)?,
+            _ => memory(options, &mut report)?,
+        }
+    }
+    Ok(report)
+}
+
+fn wanted(options: &Options, case: &Case) -> bool {
+    let label = format!("{} -P{}", case.name, case.pipeline);
+    options.only.as_ref().is_none_or(|only| label.contains(only.as_str()))
+}
+
+/// Interleaved rounds of every case against both.
+fn compare(
+    suite: &str,
+    options: &Options,
+    cases: &[Case],
+    larder: &[Server],
+    peer: &[Server],
+    report: &mut Report,
+) -> Result<(), String> {
+    for case in cases.iter().filter(|case| wanted(options, case)) {
+        let (mut ours, mut theirs): (Vec<Measured>, Vec<Measured>) = (Vec::new(), Vec::new());
+        for round in 0..options.rounds {
+            // The order changes, so that neither always meets the warmer machine.
+            if round % 2 == 0 {
+                ours.push(measure(case, larder)?);
+            }
+            if !peer.is_empty() {
+                theirs.push(measure(case, peer)?);
+            }
+            if round % 2 == 1 {
+                ours.push(measure(case, larder)?);
+            }
+        }
+        report.add(suite, case, &ours, &theirs);
+    }
+    Ok(())
+}
+
+fn single(options: &Options, report: &mut Report) -> Result<(), String> {
+    let larder = [Server::larder(&options.server, "everysec", &[])?];
+    let redis = [Server::redis("everysec")?];
+    compare("single", options, &cases::single(options.quick), &larder, &redis, report)?;
+    for server in larder.iter().chain(&redis) {
+        footprint("single", server, report);
+    }
+    Ok(())
+}
+
+fn footprint(suite: &str, server: &Server, report: &mut Report) {
+    const MB: f64 = 1e6;
+    for (what, bytes) in [("memory", server.resident_bytes()), ("disk", server.disk_bytes())] {
+        report.figure(Figure {
+            name: format!("{suite}: {} of {}", what, server.name),
+            value: bytes as f64 / MB,
+            unit: "MB",
+            at_most: None,
+        });
+    }
+}
+
+fn always(options: &Options, report: &mut Report) -> Result<(), String> {
+    let larder = [Server::larder(&options.server, "always", &[])?];
+    let redis = [Server::redis("always")?];
+    compare("always", options, &cases::always(options.quick), &larder, &redis, report)
+}
+
+/// Three nodes that share a secret; the load goes to the last that joined.
+fn cluster(options: &Options, report: &mut Report) -> Result<(), String> {
+    let secret = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+    std::fs::write(secret.path(), "a secret of the benchmark only, 32 bytes and more")
+        .map_err(|error| error.to_string())?;
+    let shared = ("--cluster-secret-file", secret.path().display().to_string());
+    let first = Server::larder(&options.server, "everysec", std::slice::from_ref(&shared))?;
+    let seed = peer_address(&first)?;
+    let mut nodes = vec![first];
+    for _ in 0..2 {
+        let more = [shared.clone(), ("--join", seed.clone())];
+        nodes.insert(0, Server::larder(&options.server, "everysec", &more)?);
+    }
+    await_joined(&nodes)?;
+    compare("cluster", options, &cases::cluster(options.quick), &nodes, &[], report)
+}
+
+/// Where a node listens for peers, as it has written down.
+fn peer_address(server: &Server) -> Result<String, String> {
+    let file = server.path().join("data/node.json");
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("node.json: {error}"))?;
+    let node: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| format!("node.json: {error}"))?;
+    let port = node["peer_ports"][0].as_u64().ok_or("node.json names no port for peers")?;
+    Ok(format!("127.0.0.1:{port}"))
+}
+
+/// Waits until every node says that all have joined.
+fn await_joined(nodes: &[Server]) -> Result<(), String> {
+    for _ in 0..600 {
+        let joined = nodes.iter().all(|node| {
+            let reply = node.ask(b"CLUSTER INFO\r\n").unwrap_or_default();
+            let text = String::from_utf8_lossy(&reply).into_owned();
+            text.contains("larder_nodes_up:3") && text.contains("larder_partitions_ready:yes")
+        });
+        if joined {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Err("the nodes did not find each other within a minute".to_owned())
+}
+
+/// How long a node with a million keys takes to its first reply.
+fn start(options: &Options, report: &mut Report) -> Result<(), String> {
+    let server = Server::larder(&options.server, "everysec", &[])?;
+    fill(&server, cases::KEYS, 32)?;
+    let (server, took) = server.restart_larder(&options.server)?;
+    report.figure(Figure {
+        name: "start with a million keys, to the first reply".to_owned(),
+        value: took.as_secs_f64() * 1e3,
+        unit: "ms",
+        at_most: Some(2_000.0),
+    });
+    drop(server);
+    Ok(())
+}
+
+/// Writes about `count` keys.
+fn fill(server: &Server, count: usize, value_bytes: usize) -> Result<(), String> {
+    let run = Command::new("redis-benchmark")
+        .args(["-h", "127.0.0.1", "-p", &server.port.to_string(), "-q"])
+        .args(["-t", "set", "-n", &(count * 2).to_string(), "-P", "64"])
+        .args(["-r", &count.to_string(), "-d", &value_bytes.to_string()])
+        .output()
+        .map_err(|error| format!("redis-benchmark does not run: {error}"))?;
+    if run.status.success() { Ok(()) } else { Err("the keys could not be written".to_owned()) }
+}
+
+/// Memory over 2.5 GB of values of 1 KiB.
+fn memory(options: &Options, report: &mut Report) -> Result<(), String> {
+    const CACHE_MB: f64 = 268.4;
+    let server = Server::larder(&options.server, "everysec", &[])?;
+    let keys = if options.quick { 250_000 } else { 2_500_000 };
+    let mut peak = 0;
+    for _ in 0..2 {
+        fill(&server, keys, 1024)?;
+        peak = peak.max(server.resident_bytes());
+    }
+    report.figure(Figure {
+        name: "memory over 2.5 GB of values".to_owned(),
+        value: peak as f64 / 1e6,
+        unit: "MB",
+        at_most: Some(CACHE_MB + 300.0),
+    });
+    Ok(())
+}
