@@ -220,3 +220,30 @@ impl Field for Bytes {
         Ok(Self::copy_from_slice(reader.bytes(SWIM_BYTES_MAX)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_documented_messages_are_those_of_the_table() {
+        let page = include_str!("../../docs/protocol.md");
+        for (number, verb, _) in MESSAGES {
+            assert!(page.contains(&format!("| {number} | {verb} |")), "{verb} is not documented");
+        }
+        assert_eq!(page.matches("\n| ").count(), MESSAGES.len() + 2, "a row too many");
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_or_read_but_never_panics(number in 0u8..20, mut bytes: Vec<u8>) {
+            bytes.insert(0, number);
+            if let Ok(message) = Message::decode(&bytes) {
+                let mut writer = Writer::new();
+                message.encode(&mut writer);
+                prop_assert!(Message::decode(writer.as_slice()).is_ok());
+            }
+        }
+    }
+}
