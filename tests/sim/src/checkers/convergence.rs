@@ -1,0 +1,141 @@
+//! Once faults stop, all owners of a partition hold the same, and nobody else holds anything.
+
+use std::collections::BTreeMap;
+
+use larder_cluster::id::PartitionId;
+use larder_cluster::layout::State;
+use larder_cluster::node::Node;
+use larder_cluster::partition::Partition;
+use larder_cluster::record::Role;
+use larder_crdt::Row;
+
+use crate::checkers::{Final, Finals, may_be_expired, rest};
+use crate::member::Fate;
+use crate::world::World;
+
+/// Whether the cluster is at rest; if not, what is left to be done.
+///
+/// # Errors
+/// What is left to be done, in one sentence.
+pub fn at_rest(world: &World) -> Result<(), String> {
+    for (place, member) in world.members.iter().enumerate() {
+        if matches!(member.fate, Fate::Crashed | Fate::Lost) {
+            return Err(format!("node {place} does not run"));
+        }
+    }
+    let running = world.running();
+    let Some(first) = running.first().and_then(|place| world.node(*place)) else {
+        return Err("no node runs".to_owned());
+    };
+    let view = first.view();
+    if let Some((node, entry)) = view.layout.nodes().find(|(_, entry)| entry.state != State::Up) {
+        return Err(format!("{node:?} is still {:?}", entry.state));
+    }
+    for place in &running {
+        let node = world.node(*place).ok_or("a node ended")?;
+        if node.view().layout != view.layout {
+            return Err(format!("node {place} has another layout than the first"));
+        }
+    }
+    for partition in view.layout.partitions().iter() {
+        let owners = view.ownership.owners(partition);
+        for place in &running {
+            let node = world.node(*place).ok_or("a node ended")?;
+            let owns = owners.contains(&node.id());
+            let state = node.with_partition(partition, |p| copies_at_rest(&node, p, owns));
+            if let Some(Err(what)) = state {
+                return Err(format!("p{partition} of node {place} {what}"));
+            }
+        }
+        compare(world, partition)?;
+    }
+    Ok(())
+}
+
+fn copies_at_rest(node: &Node, partition: &Partition, owns: bool) -> Result<(), String> {
+    if partition.fallback.is_some() {
+        return Err("still has a fallback's copy".to_owned());
+    }
+    if partition.staged.is_some() {
+        return Err("is still being fetched".to_owned());
+    }
+    match (&partition.main, owns) {
+        (None, true) => Err("has no copy yet".to_owned()),
+        (Some(main), true) if main.role != Role::Main => Err("is not whole".to_owned()),
+        (Some(_), false) => Err("still has a copy, although it is no owner".to_owned()),
+        (Some(main), true) => rest::check(main, &**node.store()),
+        (None, false) => Ok(()),
+    }
+}
+
+/// Compares clocks and rows of all owners.
+fn compare(world: &World, partition: PartitionId) -> Result<(), String> {
+    let mut first: Option<(usize, Final)> = None;
+    for place in world.running() {
+        let node = world.node(place).ok_or("a node ended")?;
+        let Some(state) = final_of(world, &node, partition) else {
+            continue;
+        };
+        let Some((other, known)) = &first else {
+            first = Some((place, state));
+            continue;
+        };
+        if known.clock != state.clock {
+            return Err(format!(
+                "p{partition}: nodes {other} and {place} have seen different dots: {:?} and {:?}",
+                known.clock, state.clock
+            ));
+        }
+        if known.rows != state.rows {
+            let differs = difference(&known.rows, &state.rows);
+            return Err(format!("p{partition}: nodes {other} and {place} differ: {differs}"));
+        }
+    }
+    Ok(())
+}
+
+fn difference<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+    a: &BTreeMap<K, V>,
+    b: &BTreeMap<K, V>,
+) -> String {
+    let keys = a.keys().chain(b.keys());
+    let first = keys.into_iter().find(|key| a.get(key) != b.get(key));
+    first.map_or_else(String::new, |key| format!("{key:?}: {:?} and {:?}", a.get(key), b.get(key)))
+}
+
+/// What an owner has of a partition; expired values do not count.
+fn final_of(world: &World, node: &Node, partition: PartitionId) -> Option<Final> {
+    let mut history = world.history.lock();
+    node.with_partition(partition, |p| {
+        let main = p.main.as_ref()?;
+        let translation = history.translation(&main.actors);
+        let clock = main.clock.translate(&translation).expect("its own actors");
+        let rows = main.rows.range(&**node.store(), None, usize::MAX);
+        let mut finals = Final { clock, rows: BTreeMap::new() };
+        for (key, row) in rows.expect("memory does not fail").0 {
+            let mut row: Row = row.translate(&translation).expect("its own actors");
+            row.retain(|s| !may_be_expired(world, s.deadline.map(std::num::NonZeroU64::get)));
+            if !row.is_empty() {
+                finals.rows.insert(key, row);
+            }
+        }
+        Some(finals)
+    })?
+}
+
+/// The state that all owners share.
+#[must_use]
+pub fn finals(world: &World) -> Finals {
+    let mut finals = Finals::new();
+    for place in world.running() {
+        let Some(node) = world.node(place) else {
+            continue;
+        };
+        for partition in node.view().layout.partitions().iter() {
+            if let Some(state) = final_of(world, &node, partition) {
+                finals.entry(partition).or_insert(state);
+            }
+        }
+    }
+    finals
+}
