@@ -121,18 +121,19 @@ impl Log {
         None
     }
 
-    /// The elements that the dots of `missing` changed, each with all of those dots, until about
-    /// `elements_max`; more where a group of changes must stay together. `closed` is false only when
-    /// a test breaks rule 6: then an element travels with some of its dots.
+    /// The elements that the dots of `chosen` changed, each with all its dots of `missing`, until
+    /// about `elements_max`; more where a group of changes must stay together. `closed` is false only
+    /// when a test breaks rule 6: then an element travels with some of its dots.
     #[must_use]
     pub fn batch(
         &self,
+        chosen: &Clock,
         missing: &Clock,
         elements_max: usize,
         closed: bool,
     ) -> BTreeMap<RowKey, Vec<(Dot, Option<Dot>)>> {
         let mut batch = BTreeMap::new();
-        for (actor, start, end) in missing.ranges() {
+        for (actor, start, end) in chosen.ranges() {
             for (dot, entry) in self.range(actor, start, end) {
                 if batch.len() >= elements_max {
                     return batch;
@@ -218,7 +219,7 @@ mod tests {
         log.insert(dot(5), key("other"), None);
         let mut missing = Clock::new();
         missing.insert_range(ActorIndex(0), 1, 5);
-        let batch = log.batch(&missing, 1, true);
+        let batch = log.batch(&missing, &missing, 1, true);
         let keys: Vec<_> = batch.keys().cloned().collect();
         assert_eq!(keys, [key("x"), key("y"), key("z")]);
         assert_eq!(batch[&key("y")].len(), 2);

@@ -124,8 +124,9 @@ pub struct Joined {
 }
 
 impl Copy {
-    /// The changes that a side which knows `known` lacks, restricted to `missing` (a part of what
-    /// it lacks), as many as one message holds. The rest is for the next one.
+    /// The elements that the dots of `chosen` changed, each with all its dots that a side which knows
+    /// `known` lacks (`missing`, which holds `chosen`), as many as one message holds. The rest is for
+    /// the next one.
     ///
     /// # Errors
     /// What the disk says when a row is looked up.
@@ -133,11 +134,12 @@ impl Copy {
         &mut self,
         env: &Env<'_>,
         known: &Clock,
+        chosen: &Clock,
         missing: &Clock,
     ) -> Result<Delta, StoreError> {
         let mut elements_max = DELTA_ELEMENTS_MAX;
         loop {
-            let batch = self.log.batch(missing, elements_max, env.keeps(6));
+            let batch = self.log.batch(chosen, missing, elements_max, env.keeps(6));
             let mut changes = Vec::with_capacity(batch.len());
             let mut bytes = 0;
             for (key, dots) in batch {
@@ -192,7 +194,7 @@ impl Copy {
     /// # Errors
     /// What the disk says when a row is looked up.
     pub fn whole_by_log(&mut self, env: &Env<'_>) -> Result<Delta, StoreError> {
-        let batch = self.log.batch(&self.clock, usize::MAX, true);
+        let batch = self.log.batch(&self.clock, &self.clock, usize::MAX, true);
         let mut changes = Vec::with_capacity(batch.len());
         for (key, dots) in batch {
             let row = self.rows.get(env.store, &key)?.clone();

@@ -109,10 +109,13 @@ impl Node {
             redo_end: AtomicU64::new(0),
             layout_version: AtomicU64::new(1),
         };
-        if is_new {
-            node.record_state();
-        }
         node.recover(now)?;
+        if is_new {
+            // Peers will know the node by this name: it must survive even the first power cut.
+            node.record_state();
+            node.commit()?;
+            node.store.sync()?;
+        }
         Ok(node)
     }
 

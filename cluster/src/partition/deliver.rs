@@ -263,7 +263,8 @@ fn is_due(copy: &mut Copy, env: &Env<'_>, peer: NodeId) -> bool {
     true
 }
 
-/// Sends to `peer` what it lacks of `copy`, of the dots in `only` if given.
+/// Sends to `peer` what it lacks of `copy`; if `only` is given, of the elements that those dots
+/// changed. An element travels with all its dots that the peer lacks, by whomever (rule 6).
 fn send(
     copy: &mut Copy,
     env: &Env<'_>,
@@ -282,14 +283,12 @@ fn send(
     if !explained && env.keeps(5) {
         return Ok(Round::Unexplained);
     }
-    if let Some(only) = only {
-        missing = missing.meet(only);
-    }
+    let mut chosen = only.map_or_else(|| missing.clone(), |only| missing.meet(only));
     for _ in 0..MESSAGES_PER_ROUND {
-        if missing.is_empty() {
+        if chosen.is_empty() {
             break;
         }
-        let delta = copy.delta(env, &known, &missing)?;
+        let delta = copy.delta(env, &known, &chosen, &missing)?;
         let mut sent = Clock::new();
         for change in &delta.changes {
             change.dots.iter().for_each(|(dot, _)| sent.insert(*dot));
@@ -300,10 +299,11 @@ fn send(
         counts.deltas_sent += 1;
         counts.elements_sent += delta.changes.len() as u64;
         missing = missing.minus(&sent);
+        chosen = chosen.minus(&sent);
         copy.peers.entry(peer).or_default().sent.join(&sent);
         out.sends.push((peer, Message::Delta(partition, delta)));
     }
-    Ok(if missing.is_empty() { Round::Sent } else { Round::More })
+    Ok(if chosen.is_empty() { Round::Sent } else { Round::More })
 }
 
 impl Partition {
