@@ -5,8 +5,8 @@
 //! listen on ports that the system gives them, and end with the value that holds them. What takes
 //! time is awaited by [`wait::until`], which has a deadline and tells what was seen last.
 //!
-//! The tests that need neither sockets nor processes stand elsewhere: laws and specifications in the
-//! crates themselves, whole clusters under faults in `tests/sim`.
+//! The tests that need neither sockets nor processes stand elsewhere: laws and specifications in
+//! the crates themselves, whole clusters under faults in `tests/sim`.
 
 pub mod binary;
 pub mod client;
