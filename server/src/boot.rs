@@ -1,6 +1,5 @@
 //! From settings to a node at work: directory, identity, cluster, ports.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use larder_cluster::node::{Node, NodeState};
 use larder_cluster::store::{Store, StoreError};
 use larder_cluster::token::Partitions;
 use larder_commands::Commands;
+use larder_crdt::context::ContextKey;
 use larder_storage::RocksStore;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -20,12 +20,14 @@ use crate::bridge::{Bridge, LayoutWanted, LinkCarrier};
 use crate::client::listen;
 use crate::link::handshake::Identity;
 use crate::link::{LinkError, LinkLimits, Links};
+use crate::logging::LogControl;
 use crate::runtime::{Background, Runtime, SystemClock, core_settings};
 use crate::secret::{ClusterSecret, SecretError};
 use crate::server::Server;
 use crate::settings::check::{BindAddress, bind_addresses, peer_port};
 use crate::settings::source::Loaded;
-use crate::settings::{LiveSettings, Settings};
+use crate::settings::Settings;
+use crate::settings::live::LiveSettings;
 
 /// How long a new node looks for the cluster that it is to join before it says so again.
 const JOIN_PATIENCE: Duration = Duration::from_secs(10);
@@ -83,7 +85,7 @@ pub struct Booted {
 ///
 /// # Errors
 /// [`BootError`].
-pub async fn boot(loaded: Loaded) -> Result<Booted, BootError> {
+pub async fn boot(loaded: Loaded, log: LogControl) -> Result<Booted, BootError> {
     let live = Arc::new(LiveSettings::new(loaded));
     let settings = live.load_full();
     let store_settings = larder_storage::Settings::default();
@@ -111,7 +113,7 @@ pub async fn boot(loaded: Loaded) -> Result<Booted, BootError> {
         Some(_) => None,
         None => Some(first_state(&settings, &secret, &address).await?),
     };
-    let commands = Arc::new(Commands::new(secret.as_bytes()));
+    let commands = Arc::new(Commands::new(ContextKey::from_secret(secret.as_bytes())));
     let core = core_settings(&settings);
     let node = Node::open(store.clone(), commands.clone(), core, fresh, run, clock.now())?;
     let own = node.view().layout.entry(node.id()).map(|entry| entry.address.clone());
@@ -141,7 +143,7 @@ pub async fn boot(loaded: Loaded) -> Result<Booted, BootError> {
         links.listen(listener);
     }
     let clients = addresses(&client_listeners)?;
-    let server = Arc::new(Server::new(runtime, commands, links, clients.clone()));
+    let server = Arc::new(Server::new(runtime, commands, links, log, clients.clone()));
     for listener in client_listeners {
         tokio::spawn(listen(server.clone(), listener));
     }

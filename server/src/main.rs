@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use larder_server::boot::{Booted, boot};
-use larder_server::settings::source::{Loaded, load};
+use larder_server::logging::LogControl;
+use larder_server::settings::source::{LoadError, Loaded, load};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -11,12 +12,20 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let loaded = match load(std::env::args_os(), std::env::vars_os()) {
         Ok(loaded) => loaded,
-        Err(error) => return error.exit(),
+        Err(LoadError::Usage(usage)) => usage.exit(),
+        Err(error) => {
+            eprintln!("larder-server: {error}");
+            return ExitCode::FAILURE;
+        }
     };
-    if let Err(error) = larder_server::logging::start(&loaded.settings) {
-        eprintln!("larder-server: {error}");
-        return ExitCode::FAILURE;
-    }
+    let settings = &loaded.settings;
+    let log = match larder_server::logging::start(settings.loglevel, &settings.logfile) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("larder-server: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let threads = loaded.settings.io_threads.map(usize::from);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {
@@ -29,14 +38,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(run(loaded))
+    runtime.block_on(run(loaded, log))
 }
 
-async fn run(loaded: Loaded) -> ExitCode {
+async fn run(loaded: Loaded, log: LogControl) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let booted = match boot(loaded).await {
+    let booted = match boot(loaded, log).await {
         Ok(booted) => booted,
         Err(error) => {
             tracing::error!("{error}");

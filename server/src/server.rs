@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::client::Clients;
 use crate::link::Links;
+use crate::logging::LogControl;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 
@@ -21,6 +22,8 @@ pub struct Server {
     pub commands: Arc<Commands>,
     /// The links to peers.
     pub links: Links,
+    /// The log.
+    pub log: LogControl,
     /// The clients.
     pub clients: Clients,
     /// Where clients are taken.
@@ -66,6 +69,7 @@ impl Server {
         runtime: Arc<Runtime>,
         commands: Arc<Commands>,
         links: Links,
+        log: LogControl,
         addresses: Vec<SocketAddr>,
     ) -> Self {
         let partitions = runtime.node.view().layout.partitions();
@@ -74,6 +78,7 @@ impl Server {
             runtime,
             commands,
             links,
+            log,
             clients: Clients::default(),
             addresses,
             stats: Stats::default(),

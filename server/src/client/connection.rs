@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use super::info::ClientInfo;
 use super::step::{Batch, Step};
-use crate::limits::{INPUT_BYTES_KEPT, PENDING_REPLIES_MAX, REPLY_BYTES_PER_WRITE};
+use crate::limits::{ARGS_MAX, INPUT_BYTES_KEPT, PENDING_REPLIES_MAX, REPLY_BYTES_PER_WRITE};
 use crate::resp::request::{RequestLimits, RequestParser};
 use crate::runtime::clock_unix_ms;
 use crate::server::Server;
@@ -180,6 +180,7 @@ impl Connection {
         self.info.active_ms.store(batch.now_ms(), Ordering::Relaxed);
         loop {
             let limits = RequestLimits {
+                args_max: ARGS_MAX,
                 arg_bytes_max: batch.settings.proto_max_bulk_len.0 as usize,
                 authenticated: self.authenticated,
             };

@@ -19,6 +19,7 @@ use super::connection::Connection;
 use crate::handlers;
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::settings::value::ReadsWithoutReplica;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +117,7 @@ impl Connection {
             let (commands, reply, database) = (&self.server.commands, &mut self.reply, self.database);
             let before = reply.len();
             let ran = node.run_local(&env, &mut batch.out, &call, |transaction| {
-                commands.run(planned, args, database, transaction, reply);
+                commands.run(planned, args, database, false, transaction, reply);
             });
             match ran {
                 Ok(()) => {
@@ -164,7 +165,7 @@ impl Connection {
         let protocol = self.reply.protocol();
         let mut request = planned.request(args, self.database, protocol, read_copies);
         request.blind =
-            settings.reads_without_replica == crate::settings::ReadsWithoutReplica::Nil;
+            settings.reads_without_replica == ReadsWithoutReplica::Nil;
         request
     }
 

@@ -77,7 +77,7 @@ pub(super) struct Hello {
 }
 
 /// Random bytes of the system.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], LinkError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], LinkError> {
     let mut bytes = [0; N];
     SysRng
         .try_fill_bytes(&mut bytes)

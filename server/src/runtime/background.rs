@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Runtime;
-use crate::settings::Durability;
+use crate::settings::value::Durability;
 
 /// How often a node syncs with `everysec`.
 const SYNC_EVERY: Duration = Duration::from_secs(1);

@@ -31,7 +31,8 @@ pub use background::Background;
 pub use clock::{SystemClock, unix_ms as clock_unix_ms};
 pub use core_settings::core_settings;
 
-use crate::settings::{Durability, LiveSettings};
+use crate::settings::live::LiveSettings;
+use crate::settings::value::Durability;
 
 /// What takes messages to other nodes. The transport is told by the runtime, and tells it.
 pub trait Carrier: Send + Sync {
