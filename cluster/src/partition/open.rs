@@ -33,13 +33,16 @@ impl Partition {
         if let Some(copy) = self.copy_at(slot) {
             copy.role = role;
             copy.clock.join(&image.clock);
+            copy.changed = true;
             if role != Role::Staged && self.staged.as_ref().is_some_and(|s| s.copy.slot() == slot) {
                 self.main = self.staged.take().map(|staged| staged.copy);
             }
             return;
         }
         let id = self.next_copy_id(env);
-        let copy = Copy::from_image(id, slot, image, complete);
+        let mut copy = Copy::from_image(id, slot, image, complete);
+        // What only the redo holds must be in the next checkpoint, which lets that redo go.
+        copy.changed = complete;
         match role {
             Role::Main | Role::Returning => self.main = Some(copy),
             Role::Fallback => self.fallback = Some(copy),
@@ -95,12 +98,16 @@ impl Partition {
                 {
                     return Err(StoreError::Damaged("an actor changed its number".to_owned()));
                 }
+                if let Some(copy) = self.copy_at(slot) {
+                    copy.changed = true;
+                }
             }
             Entry::Log { slot, log } => {
                 if let Some(copy) = self.copy_at(slot) {
                     for (dot, entry) in log.iter() {
                         copy.log.insert(dot, entry.key.clone(), entry.group);
                     }
+                    copy.changed = true;
                 }
             }
             Entry::Node { .. } => {}
@@ -109,6 +116,8 @@ impl Partition {
     }
 
     fn replay_drop(&mut self, slot: Slot) {
+        // The next checkpoint removes the slot once more: no other copy may have taken it by then.
+        self.next_slot = self.next_slot.max(slot.number + 1);
         self.dropped.push(slot);
         if self.main.as_ref().is_some_and(|main| main.slot() == slot) {
             self.main = None;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use larder_cluster::copy::Copy;
 use larder_cluster::id::PartitionId;
 use larder_cluster::memory_store::{MemoryStore, Survivors};
 use larder_cluster::record::{CopyImage, Entry, Role};
+use larder_cluster::row_key::RowKey;
 use larder_cluster::store::{Slot, Store};
-use larder_crdt::{ActorTable, Clock, Reader};
+use larder_crdt::{ActorTable, Clock, Reader, Row};
 
 use crate::history::History;
 
@@ -57,6 +59,25 @@ pub fn held_durably(store: &MemoryStore, history: &mut History) -> Held {
     held(&store.crash_power(Survivors { records: 0, parts: 0 }), history)
 }
 
+/// All rows of a copy, in order.
+///
+/// # Panics
+/// Never: memory does not fail.
+#[must_use]
+pub fn rows_of(copy: &Copy, store: &dyn Store) -> Vec<(RowKey, Row)> {
+    let mut all: Vec<(RowKey, Row)> = Vec::new();
+    loop {
+        let after = all.last().map(|(key, _)| key.clone());
+        let rows = copy.rows.range(store, after.as_ref(), usize::MAX);
+        let (rows, more) = rows.expect("memory does not fail");
+        let over = !more || rows.is_empty();
+        all.extend(rows);
+        if over {
+            return all;
+        }
+    }
+}
+
 fn seen(image: CopyImage) -> Seen {
     Seen { role: image.role, actors: image.actors, clock: image.clock }
 }
@@ -92,4 +113,33 @@ fn apply(copies: &mut BTreeMap<Slot, Seen>, entry: Entry) {
         }
         Entry::Log { .. } | Entry::Node { .. } => {}
     }
+}
+
+/// What the disk says of one partition, for those who look for a fault.
+///
+/// # Panics
+/// If the disk holds what no node writes.
+#[must_use]
+pub fn describe(store: &MemoryStore, partition: PartitionId) -> String {
+    let mut lines = Vec::new();
+    for (slot, bytes) in store.stored().expect("memory does not fail").copies {
+        if slot.partition == partition {
+            let image = CopyImage::decode(&mut Reader::new(&bytes));
+            let rows = store.rows(slot, None, usize::MAX).expect("memory does not fail");
+            let keys: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
+            lines.push(format!("checkpoint {}: {image:?} {keys:?}", slot.number));
+        }
+    }
+    let mut each = |position, redo: &[u8]| {
+        let mut reader = Reader::new(redo);
+        while !reader.is_empty() {
+            let entry = Entry::decode(&mut reader).expect("a node has written it");
+            if entry.slot().is_some_and(|slot| slot.partition == partition) {
+                lines.push(format!("{position:?} {entry:?}"));
+            }
+        }
+        Ok(())
+    };
+    store.replay(&mut each).expect("memory does not fail");
+    lines.join("\n")
 }

@@ -243,6 +243,10 @@ impl World {
             }
             None => format!("after kill -9 node {place} has copies that it had not"),
         };
+        if let Some(((partition, _), _)) = differs {
+            let store = &self.members[place].store;
+            self.trace.line(self.now_ms, || disk::describe(store, *partition));
+        }
         self.report("recovery", what);
     }
 }
@@ -256,11 +260,7 @@ fn image_of(node: &Node, world: &World) -> Image {
                 if let Some(copy) = copy {
                     let translation = history.translation(&copy.actors);
                     let clock = copy.clock.translate(&translation).expect("its own actors");
-                    let (rows, _) = copy
-                        .rows
-                        .range(&**node.store(), None, usize::MAX)
-                        .expect("memory does not fail");
-                    let rows = rows
+                    let rows = disk::rows_of(copy, &**node.store())
                         .into_iter()
                         .map(|(key, row)| (key, row.translate(&translation).expect("its own")))
                         .collect();

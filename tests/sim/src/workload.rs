@@ -131,7 +131,8 @@ impl World {
         let key = name('c', number);
         match self.dice.below(12) {
             0..7 => {
-                let amount = self.dice.between(1, 40) as i64 - 15;
+                let amount = self.dice.between(1, 30) as i64;
+                let amount = if self.dice.chance(0.3) { -amount } else { amount };
                 let quarters = if float { amount } else { amount * 4 };
                 Action::Add { key, quarters, float }
             }

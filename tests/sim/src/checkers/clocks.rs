@@ -2,6 +2,7 @@
 
 use larder_cluster::id::PartitionId;
 
+use crate::disk;
 use crate::network::Place;
 use crate::world::World;
 
@@ -19,9 +20,7 @@ pub(crate) fn check(world: &mut World, place: Place, partition: PartitionId) {
     };
     let found = node.with_partition(partition, |p| {
         for copy in [&p.main, &p.fallback].into_iter().flatten() {
-            let rows = copy.rows.range(&**node.store(), None, usize::MAX);
-            let (rows, _) = rows.expect("memory does not fail");
-            for (key, row) in rows {
+            for (key, row) in disk::rows_of(copy, &**node.store()) {
                 let unseen = row.siblings().iter().find(|s| !copy.clock.contains(s.dot));
                 if let Some(sibling) = unseen {
                     return Some(format!("{key:?} has {:?}", sibling.dot));

@@ -10,6 +10,7 @@ use larder_cluster::record::Role;
 use larder_crdt::Row;
 
 use crate::checkers::{Final, Finals, may_be_expired, rest};
+use crate::disk;
 use crate::member::Fate;
 use crate::world::World;
 
@@ -110,9 +111,8 @@ fn final_of(world: &World, node: &Node, partition: PartitionId) -> Option<Final>
         let main = p.main.as_ref()?;
         let translation = history.translation(&main.actors);
         let clock = main.clock.translate(&translation).expect("its own actors");
-        let rows = main.rows.range(&**node.store(), None, usize::MAX);
         let mut finals = Final { clock, rows: BTreeMap::new() };
-        for (key, row) in rows.expect("memory does not fail").0 {
+        for (key, row) in disk::rows_of(main, &**node.store()) {
             let mut row: Row = row.translate(&translation).expect("its own actors");
             row.retain(|s| !may_be_expired(world, s.deadline.map(std::num::NonZeroU64::get)));
             if !row.is_empty() {

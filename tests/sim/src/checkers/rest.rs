@@ -4,6 +4,8 @@ use larder_cluster::copy::Copy;
 use larder_cluster::store::Store;
 use larder_crdt::{Sibling, Value};
 
+use crate::disk;
+
 /// Checks a copy of an idle partition.
 ///
 /// # Errors
@@ -12,8 +14,7 @@ pub fn check(copy: &Copy, store: &dyn Store) -> Result<(), String> {
     if !copy.log.is_empty() {
         return Err(format!("has {} entries left in its log", copy.log.len()));
     }
-    let (rows, _) = copy.rows.range(store, None, usize::MAX).expect("memory does not fail");
-    for (key, row) in rows {
+    for (key, row) in disk::rows_of(copy, store) {
         let is_reset = |s: &Sibling| matches!(&s.value, Value::Counter(c) if c.is_reset());
         if row.siblings().iter().all(is_reset) {
             return Err(format!("keeps the reset of counter {key:?}"));
