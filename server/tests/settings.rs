@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use larder_cluster::limits::{ADDRESS_BYTES_MAX, ZONE_BYTES_MAX};
 use larder_server::settings::check::{Refused, bind_addresses, check, peer_port};
 use larder_server::settings::live::LiveSettings;
 use larder_server::settings::row::When;
@@ -199,6 +200,38 @@ fn help_lists_every_flag() {
         assert!(text.contains(&format!("--{}", row.name)), "{}", row.name);
     }
     assert!(!text.contains("--requirepass"));
+}
+
+#[test]
+fn names_and_addresses_have_the_lengths_that_a_layout_takes() {
+    let refused = |settings: Settings| check(&settings).err().map(|refused| refused.name);
+    let zone = |length| Settings {
+        zone: "z".repeat(length),
+        ..Settings::default()
+    };
+    assert_eq!(refused(zone(ZONE_BYTES_MAX)), None);
+    assert_eq!(refused(zone(ZONE_BYTES_MAX + 1)), Some("zone"));
+    let announce = |length| {
+        let announce_address = Some("a".repeat(length));
+        Settings {
+            announce_address,
+            ..Settings::default()
+        }
+    };
+    assert_eq!(refused(announce(ADDRESS_BYTES_MAX)), None);
+    assert_eq!(
+        refused(announce(ADDRESS_BYTES_MAX + 1)),
+        Some("announce-address")
+    );
+    let join = |length: usize| {
+        let join = Words(vec![format!("{}:1", "a".repeat(length - 2))]);
+        Settings {
+            join,
+            ..Settings::default()
+        }
+    };
+    assert_eq!(refused(join(ADDRESS_BYTES_MAX)), None);
+    assert_eq!(refused(join(ADDRESS_BYTES_MAX + 1)), Some("join"));
 }
 
 #[test]

@@ -147,3 +147,34 @@ impl FrameReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verb_is_a_short_word_in_capitals() {
+        assert!(is_verb(b"DELTA"));
+        assert!(is_verb(&[b'X'; VERB_BYTES_MAX]));
+        for wrong in [
+            &b""[..],
+            b"delta",
+            b"A B",
+            b"\xff",
+            &[b'X'; VERB_BYTES_MAX + 1],
+        ] {
+            assert!(!is_verb(wrong), "{}", wrong.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_frame_is_a_request_in_resp() {
+        let mut buffer = Vec::new();
+        encode(&[b"ACK", b"\r\n"], &mut buffer);
+        encode(&[PING.as_bytes()], &mut buffer);
+        assert_eq!(
+            buffer,
+            b"*2\r\n$3\r\nACK\r\n$2\r\n\r\n\r\n*1\r\n$4\r\nPING\r\n"
+        );
+    }
+}

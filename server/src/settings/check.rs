@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use larder_cluster::limits::{ADDRESS_BYTES_MAX, ZONE_BYTES_MAX};
+
 use super::Settings;
 
 /// A setting that cannot be as it is.
@@ -21,11 +23,6 @@ pub struct BindAddress {
     /// Whether the node starts without it if the machine has no such address.
     pub may_be_missing: bool,
 }
-
-/// The longest name of a zone.
-const ZONE_BYTES_MAX: usize = 64;
-/// The longest address of a peer.
-const ADDRESS_BYTES_MAX: usize = 256;
 
 /// Checks what no single row can.
 ///

@@ -10,7 +10,7 @@ use larder_cluster::id::NodeId;
 use larder_server::link::handshake::Identity;
 use larder_server::link::{LinkEvents, LinkLimits, Links};
 use larder_server::secret::ClusterSecret;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 /// How long a test waits for what must happen.
@@ -31,8 +31,6 @@ pub(crate) enum Event {
 #[derive(Default)]
 pub(crate) struct Recorder {
     events: Mutex<Vec<Event>>,
-    is_shut: Mutex<bool>,
-    opened: Condvar,
 }
 
 impl LinkEvents for Recorder {
@@ -45,8 +43,6 @@ impl LinkEvents for Recorder {
     }
 
     fn on_message(&self, peer: NodeId, verb: &str, payload: Bytes) {
-        let mut is_shut = self.is_shut.lock();
-        self.opened.wait_while(&mut is_shut, |is_shut| *is_shut);
         self.events
             .lock()
             .push(Event::Message(peer, verb.to_owned(), payload));
@@ -54,12 +50,6 @@ impl LinkEvents for Recorder {
 }
 
 impl Recorder {
-    /// While shut, no message is taken.
-    pub(crate) fn shut(&self, is_shut: bool) {
-        *self.is_shut.lock() = is_shut;
-        self.opened.notify_all();
-    }
-
     /// All events so far.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.events.lock().clone()

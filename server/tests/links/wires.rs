@@ -11,6 +11,43 @@ use tokio::sync::watch;
 
 use crate::support::{Event, Plan, TestNode, in_time, limits, until};
 
+/// Passes bytes on until told to stop, as a cable that is pulled does.
+async fn pass(listener: TcpListener, target: String, is_open: watch::Receiver<bool>) {
+    while let Ok((inner, _)) = listener.accept().await {
+        let Ok(outer) = TcpStream::connect(&target).await else {
+            continue;
+        };
+        let ((inner_read, inner_write), (outer_read, outer_write)) =
+            (inner.into_split(), outer.into_split());
+        for (mut from, mut to) in [(inner_read, outer_write), (outer_read, inner_write)] {
+            let mut is_open = is_open.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(length @ 1..) = from.read(&mut buffer).await {
+                    if is_open.wait_for(|open| *open).await.is_err()
+                        || to.write_all(&buffer[..length]).await.is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Puts a cable before `node` for all who learn its address from now on.
+async fn cable(node: &mut TestNode) -> watch::Sender<bool> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let (plug, is_open) = watch::channel(true);
+    tokio::spawn(pass(
+        listener,
+        std::mem::replace(&mut node.address, address),
+        is_open,
+    ));
+    plug
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_arrive_in_order_and_whole() {
     let plan = Plan {
@@ -67,21 +104,22 @@ async fn an_urgent_message_goes_before_what_waits_and_between_parts() {
         },
         ..Plan::default()
     };
-    let (a, b) = (
+    let (a, mut b) = (
         TestNode::start(1, &plan).await,
         TestNode::start(2, &plan).await,
     );
+    let plug = cable(&mut b).await;
     in_time("dialling", a.links.dial_once(&b.address))
         .await
         .expect("a link");
     until("the link is up", || a.is_linked(&b)).await;
-    b.seen.shut(true);
+    plug.send_replace(false);
     a.links.send(b.id, "FIRST", Bytes::new());
     let large = Bytes::from(vec![5; 40 << 20]);
     a.links.send(b.id, "LARGE", large.clone());
     a.links
         .send_urgent(b.id, "SWIM", Bytes::from_static(b"alive?"));
-    b.seen.shut(false);
+    plug.send_replace(true);
     let verbs = || -> Vec<String> {
         let messages = b.seen.messages().into_iter();
         messages
@@ -197,13 +235,14 @@ async fn a_peer_that_does_not_read_loses_the_link_and_gets_it_back() {
         },
         ..Plan::default()
     };
-    let (a, b) = (
+    let (a, mut b) = (
         TestNode::start(1, &plan).await,
         TestNode::start(2, &plan).await,
     );
+    let plug = cable(&mut b).await;
     a.know(&[&b]);
     until("the link is up", || a.is_linked(&b)).await;
-    b.seen.shut(true);
+    plug.send_replace(false);
     let started = Instant::now();
     let payload = Bytes::from(vec![0; 64 << 10]);
     loop {
@@ -219,7 +258,7 @@ async fn a_peer_that_does_not_read_loses_the_link_and_gets_it_back() {
     }
     assert_eq!(a.links.send(b.id, "DELTA", payload), Sent::NoLink);
     until("the link is down", || a.seen.ups_and_downs().1 == 1).await;
-    b.seen.shut(false);
+    plug.send_replace(true);
     until("the link is up again", || {
         a.is_linked(&b) && b.is_linked(&a)
     })
@@ -411,30 +450,6 @@ async fn what_is_held_up_is_bounded() {
     assert!(sent > LINK_HELD_BYTES_MAX);
 }
 
-/// Passes bytes on until told to stop, as a cable that is pulled does.
-async fn pass(listener: TcpListener, target: String, is_open: watch::Receiver<bool>) {
-    while let Ok((inner, _)) = listener.accept().await {
-        let Ok(outer) = TcpStream::connect(&target).await else {
-            continue;
-        };
-        let ((inner_read, inner_write), (outer_read, outer_write)) =
-            (inner.into_split(), outer.into_split());
-        for (mut from, mut to) in [(inner_read, outer_write), (outer_read, inner_write)] {
-            let mut is_open = is_open.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                while let Ok(length @ 1..) = from.read(&mut buffer).await {
-                    if is_open.wait_for(|open| *open).await.is_err()
-                        || to.write_all(&buffer[..length]).await.is_err()
-                    {
-                        return;
-                    }
-                }
-            });
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_on_which_nothing_comes_is_given_up() {
     let plan = Plan {
@@ -448,14 +463,7 @@ async fn a_link_on_which_nothing_comes_is_given_up() {
         TestNode::start(1, &plan).await,
         TestNode::start(2, &plan).await,
     );
-    let cable = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let through = cable.local_addr().expect("bound").to_string();
-    let (plug, is_open) = watch::channel(true);
-    tokio::spawn(pass(
-        cable,
-        std::mem::replace(&mut b.address, through),
-        is_open,
-    ));
+    let plug = cable(&mut b).await;
     a.know(&[&b]);
     until("the link is up", || a.is_linked(&b) && b.is_linked(&a)).await;
     // Pings keep it alive for longer than silence would be suffered.
