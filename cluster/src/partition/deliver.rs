@@ -81,7 +81,7 @@ impl Partition {
             return Ok(());
         }
         for peer in self.receivers(env) {
-            if !self.ready.contains_key(&peer) {
+            if self.is_unheard(peer) {
                 out.sends.push((peer, Message::Ask(self.id)));
                 continue;
             }
@@ -142,6 +142,13 @@ impl Partition {
         if !followed && self.staged.is_none() {
             self.begin_transfer(env, out, from);
         }
+    }
+
+    /// Whether `peer` has yet to say that its copy is ready, or said so before a copy here began.
+    fn is_unheard(&self, peer: NodeId) -> bool {
+        let knows = |copy: &Copy| copy.peers.get(&peer).is_some_and(|known| known.copy.is_some());
+        let copies = [self.main.as_ref(), self.fallback.as_ref()];
+        self.ready.get(&peer) != Some(&true) || !copies.into_iter().flatten().all(knows)
     }
 
     /// Proposes that `peer` take the whole partition from here (rule 5).

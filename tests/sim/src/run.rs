@@ -96,6 +96,7 @@ fn play(world: &mut World) {
     }
     world.tally.quiet_ms = world.now_ms - begin;
     if let Err(what) = state {
+        convergence::describe(world);
         world.report("convergence", format!("after {REST_MS_MAX} ms of quiet, {what}"));
         return;
     }

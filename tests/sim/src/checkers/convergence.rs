@@ -139,3 +139,41 @@ pub fn finals(world: &World) -> Finals {
     }
     finals
 }
+
+/// Writes into the trace what all nodes know of all partitions that are not at rest.
+pub fn describe(world: &mut World) {
+    for partition in world.empty_layout().partitions().iter() {
+        for place in world.running() {
+            let Some(node) = world.node(place) else {
+                continue;
+            };
+            let owns = node.view().ownership.owners(partition).contains(&node.id());
+            let text = node.with_partition(partition, |p| {
+                let busy = copies_at_rest(&node, p, owns).err();
+                let copy = |copy: &larder_cluster::copy::Copy| {
+                    format!(
+                        "{:?} {:?} actors {:?} clock {:?} durable {:?} log {} signer {:?} peers {:?}",
+                        copy.id,
+                        copy.role,
+                        copy.actors.iter().map(|(_, actor)| actor).collect::<Vec<_>>(),
+                        copy.clock,
+                        copy.durable,
+                        copy.log.len(),
+                        copy.signer,
+                        copy.peers,
+                    )
+                };
+                format!(
+                    "p{partition} on {place} ({:?}): {busy:?}\n  main {:?}\n  fallback {:?}\n  \
+                     staged {:?}\n  ready {:?}",
+                    node.id(),
+                    p.main.as_ref().map(copy),
+                    p.fallback.as_ref().map(copy),
+                    p.staged.as_ref().map(|staged| (copy(&staged.copy), staged.source)),
+                    p.ready
+                )
+            });
+            world.trace.line(world.now_ms, || text.unwrap_or_default());
+        }
+    }
+}
