@@ -107,10 +107,10 @@ impl<'c, 'a, 'b> Call<'c, 'a, 'b> {
         self.transaction.edit(place, change)?
     }
 
-    /// What makes and reads the contexts of a key.
-    pub fn seal(&self, key: &[u8]) -> ContextSeal {
+    /// What makes and reads the contexts of a key in a database.
+    pub fn seal(&self, database: u8, key: &[u8]) -> ContextSeal {
         let mut identity = Vec::with_capacity(1 + key.len());
-        identity.push(self.database);
+        identity.push(database);
         identity.extend_from_slice(key);
         self.contexts.for_key(&identity)
     }

@@ -11,6 +11,11 @@ use crate::plan::{self, Plan};
 use crate::reply::{Protocol, Reply};
 use crate::table::Scope;
 
+/// In place of a reply: nothing was done, because the writer's context is ahead of this node. The
+/// request is to be submitted anew with the states of all owners joined first
+/// (`read_copies`, [`Plan::pull`]); then it is done whatever came in. No reply begins so.
+pub const FETCH_FIRST: &[u8] = b"\0fetch first\r\n";
+
 /// Runs commands on rows.
 #[derive(Debug, Clone)]
 pub struct Commands {

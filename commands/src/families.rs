@@ -3,13 +3,26 @@
 use crate::table::Command;
 
 mod connection;
+mod copying;
 mod counters;
+pub(crate) mod documents;
 mod expiry;
 mod keys;
+mod lcs;
 mod server;
 mod set;
 mod strings;
 
 /// All rows.
-pub(crate) const ALL: &[&[Command]] =
-    &[strings::ROWS, set::ROWS, counters::ROWS, keys::ROWS, expiry::ROWS, connection::ROWS, server::ROWS];
+pub(crate) const ALL: &[&[Command]] = &[
+    strings::ROWS,
+    set::ROWS,
+    counters::ROWS,
+    lcs::ROWS,
+    keys::ROWS,
+    copying::ROWS,
+    expiry::ROWS,
+    documents::ROWS,
+    connection::ROWS,
+    server::ROWS,
+];

@@ -13,7 +13,7 @@ use std::num::NonZeroU64;
 
 use larder_cluster::copy::Edit;
 use larder_crdt::types::counter_dotted::Counter;
-use larder_crdt::types::document_causal::Document;
+use larder_crdt::types::document_causal::{DocContext, Document, State};
 use larder_crdt::types::register_lww::{
     has_string, joined_counter, visible_register, visible_string,
 };
@@ -165,6 +165,12 @@ pub(crate) fn remove(edit: &mut Edit<'_>, now_ms: u64) -> bool {
     existed
 }
 
+/// Removes what the edit observes but for documents.
+pub(crate) fn remove_string(edit: &mut Edit<'_>, now_ms: u64) {
+    edit.remove(is_register);
+    reset_counters(edit, now_ms);
+}
+
 fn clear(edit: &mut Edit<'_>, now_ms: u64) {
     // The usual row needs no look at other types.
     let is_plain = edit.row().siblings().iter().all(is_register);
@@ -214,12 +220,30 @@ pub(crate) fn replace(
     }
 }
 
+/// Dots that one write to a document may take, as a power of two, with room to spare.
+const DOTS_PER_WRITE_BITS: u32 = 20;
+
+/// Makes sure that the actor of this edit signs no dot of the document twice. It may have signed
+/// some before the document was forgotten or expired with its context; readers may still hold
+/// contexts with those. The counter of the edit grows with every change, so the dots that it could
+/// have taken until now are counted as seen.
+pub(crate) fn begin_signing(document: &mut Document, edit: &Edit<'_>) {
+    let actor = edit.actor();
+    if !document.context().knows(actor) {
+        let mut past = DocContext::new();
+        past.insert_range(actor, 1, edit.next_counter() << DOTS_PER_WRITE_BITS);
+        document.absorb(&State { context: past, ..State::default() });
+    }
+}
+
 /// Puts a document's new state in place of the states observed.
 pub(crate) fn replace_document(
     edit: &mut Edit<'_>,
     document: Document,
     deadline: Option<NonZeroU64>,
 ) {
+    // Of a removed document the context must stay, whenever the key would have ended.
+    let deadline = deadline.filter(|_| !document.is_removed());
     edit.remove(is_document);
     edit.insert(edit.stamp(), deadline, |_| Value::Document(Box::new(document)));
 }
@@ -232,6 +256,13 @@ pub(crate) fn replace_counter(
 ) {
     edit.remove(is_counter);
     edit.insert(edit.stamp(), deadline, |dot| Value::Counter(Box::new(counter(dot))));
+}
+
+/// Lets a missing key show 0. The stamp is the lowest, so that any other write shows over it.
+pub(crate) fn ensure_zero(edit: &mut Edit<'_>, now_ms: u64) {
+    if !exists(edit.row(), now_ms) {
+        edit.insert(Stamp::ZERO, None, |_| Value::Register(b"0".as_slice().into()));
+    }
 }
 
 /// Writes everything that shows anew, under fresh dots and the old stamps, with another deadline:

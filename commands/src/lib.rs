@@ -12,6 +12,7 @@
 pub mod args;
 pub mod call;
 pub mod commands;
+mod content;
 pub mod double;
 pub mod error;
 mod expire_time;

@@ -21,7 +21,9 @@ pub(crate) fn copies(text: &[u8]) -> Result<u8, CommandError> {
 pub(crate) fn database(text: &[u8]) -> Result<u8, CommandError> {
     let number = integer(text)?;
     if i32::try_from(number).is_err() {
-        return Err(CommandError::NotInteger);
+        return Err(CommandError::Fixed(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
     }
     u8::try_from(number)
         .ok()
@@ -43,7 +45,8 @@ mod tests {
         assert_eq!(database(b"15"), Ok(15));
         assert_eq!(database(b"16"), Err(CommandError::DatabaseIndex));
         assert_eq!(database(b"-1"), Err(CommandError::DatabaseIndex));
-        assert_eq!(database(b"4294967296"), Err(CommandError::NotInteger));
+        assert_eq!(database(b"x"), Err(CommandError::NotInteger));
+        assert!(database(b"4294967296").is_err_and(|error| error != CommandError::DatabaseIndex));
         assert_eq!(copies(b"3"), Ok(3));
         assert_eq!(copies(b"0"), Err(CommandError::NotPositive));
         assert_eq!(copies(b"-1"), Err(CommandError::OutOfRange));

@@ -99,6 +99,10 @@ fn add(call: &mut Call<'_, '_, '_>, amount: i64) -> Result<(), CommandError> {
     let value = call.edit(&place, |edit| {
         let before = shown_integer(edit.row(), now_ms)?;
         before.checked_add(amount).ok_or(CommandError::Overflow)?;
+        if amount == 0 {
+            key::ensure_zero(edit, now_ms);
+            return Ok(before);
+        }
         let deadline = key::deadline(edit.row(), now_ms);
         let mut counter = joined_counter(edit.row(), now_ms).unwrap_or_default();
         key::replace_counter(edit, deadline, |dot| {

@@ -1,0 +1,103 @@
+//! The content of a key on its way to another: COPY, RENAME and MOVE.
+//!
+//! What travels is what shows. At the target it is written under fresh dots; the dots, counters and
+//! concurrent siblings of the source stay behind.
+
+use std::num::NonZeroU64;
+
+use larder_cluster::copy::Edit;
+use larder_crdt::context::ContextSeal;
+use larder_crdt::types::document_causal::Signer;
+use larder_crdt::{DecodeError, Reader, Row, Writer};
+use serde_json::Value as JsonValue;
+
+use crate::error::CommandError;
+use crate::families::documents::refused;
+use crate::key::{self, Kind};
+
+/// What a key shows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Content {
+    /// The value.
+    pub(crate) value: Shown,
+    /// When the key ends.
+    pub(crate) deadline: Option<NonZeroU64>,
+}
+
+/// A value without its history.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Shown {
+    /// A string.
+    String(Vec<u8>),
+    /// The JSON object of a document.
+    Document(JsonValue),
+}
+
+impl Content {
+    /// What the key shows at `now_ms`, if it exists.
+    pub(crate) fn of(row: &Row, now_ms: u64) -> Option<Self> {
+        let value = match key::kind(row, now_ms) {
+            Kind::Missing => return None,
+            Kind::String => Shown::String(key::string(row, now_ms).ok()??.into_owned()),
+            Kind::Document => Shown::Document(key::joined_document(row, now_ms)?.view()?),
+        };
+        Some(Self { value, deadline: key::deadline(row, now_ms) })
+    }
+
+    /// Puts the content in place of everything that `edit` observes. `seal` is the target's.
+    ///
+    /// # Errors
+    /// What is beyond a limit of documents; nothing has changed then.
+    pub(crate) fn put(
+        &self,
+        edit: &mut Edit<'_>,
+        seal: &ContextSeal,
+        now_ms: u64,
+    ) -> Result<(), CommandError> {
+        match &self.value {
+            Shown::String(value) => key::replace(edit, now_ms, value, self.deadline),
+            Shown::Document(json) => {
+                let before = key::joined_document(edit.row(), now_ms);
+                let mut document = before.unwrap_or_default().into_owned();
+                key::begin_signing(&mut document, edit);
+                let seen = seal.whole(&document);
+                let signer = Signer::of_copy(edit.actor());
+                document.put(&seen, json, edit.stamp(), &signer).map_err(refused)?;
+                key::remove_string(edit, now_ms);
+                key::replace_document(edit, document, self.deadline);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the content: a deadline (0 for none), a tag and the value.
+    pub(crate) fn encode(&self, writer: &mut Writer) {
+        writer.varint(self.deadline.map_or(0, NonZeroU64::get));
+        match &self.value {
+            Shown::String(value) => {
+                writer.u8(1);
+                writer.bytes(value);
+            }
+            Shown::Document(json) => {
+                writer.u8(2);
+                writer.bytes(json.to_string().as_bytes());
+            }
+        }
+    }
+
+    /// Reads what [`Content::encode`] wrote.
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let deadline = NonZeroU64::new(reader.varint()?);
+        let tag = reader.u8()?;
+        let bytes = reader.bytes(larder_crdt::limits::VALUE_BYTES_MAX)?;
+        let value = match tag {
+            1 => Shown::String(bytes.to_vec()),
+            2 => {
+                let json = serde_json::from_slice(bytes).map_err(|_| DecodeError::Inconsistent)?;
+                Shown::Document(json)
+            }
+            _ => return Err(DecodeError::UnknownTag),
+        };
+        Ok(Self { value, deadline })
+    }
+}
