@@ -57,11 +57,22 @@ impl RowKey {
     }
 
     fn split(&self) -> (&[u8], &[u8]) {
-        let Some(([_, high, low], names)) = self.rest.split_first_chunk::<PREFIX>() else {
-            return (&[], &[]);
-        };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        names.split_at_checked(length).unwrap_or((names, &[]))
+        split(&self.rest)
+    }
+
+    /// Everything of the name but the hash.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.rest
+    }
+
+    /// A name from its two parts, as another had them.
+    pub(crate) fn from_parts(hash: u64, rest: &[u8]) -> Self {
+        Self { hash, rest: rest.into() }
+    }
+
+    /// The element in the rest of a name.
+    pub(crate) fn element_in(rest: &[u8]) -> &[u8] {
+        split(rest).1
     }
 
     /// The key.
@@ -120,6 +131,15 @@ impl RowKey {
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Self::from_ordered(reader.bytes(8 + PREFIX + KEY_BYTES_MAX + ELEMENT_BYTES_MAX)?)
     }
+}
+
+/// Key and element of the rest of a name.
+fn split(rest: &[u8]) -> (&[u8], &[u8]) {
+    let Some(([_, high, low], names)) = rest.split_first_chunk::<PREFIX>() else {
+        return (&[], &[]);
+    };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    names.split_at_checked(length).unwrap_or((names, &[]))
 }
 
 impl fmt::Debug for RowKey {

@@ -1,75 +1,82 @@
-//! The decoded rows of one copy: what is not on the disk yet, and what was used lately.
+//! The rows of one copy in memory: what is not on the disk yet, and what was used lately.
 //!
-//! Rows are kept in their stored order, so that a scan merges this map with the rows of the last
-//! checkpoint. A row that has changed since then cannot be evicted; it waits for the next one.
+//! Rows are kept packed, name and siblings in one piece of memory, because a budget of 256 MB is to
+//! hold millions of small ones; packing and unpacking a register costs less than one miss of the
+//! processor's cache. A hash table finds them. Scans sort what they need: they are rare, and a
+//! partition is a small part of a node.
+//!
+//! A row that has changed since the last checkpoint cannot be evicted; it waits for the next one.
 //!
 //! ```text
-//! clean ──set──▶ dirty ──take_dirty──▶ written ──settle_written──▶ clean ──evict──▶ (disk only)
-//!                  ▲────────set─────────┘
+//! clean ──update──▶ dirty ──take_dirty──▶ written ──settle_written──▶ clean ──evict──▶ (disk only)
+//!                     ▲───────update────────┘
 //! ```
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+mod packed;
 
-use larder_crdt::{Row, Writer};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
+
+use hashbrown::HashTable;
+use larder_crdt::Row;
 
 use crate::limits::DATABASES_MAX;
 use crate::row_key::RowKey;
 use crate::store::{Slot, Store, StoreError};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Clean,
-    Dirty,
-    Written,
-}
-
-#[derive(Debug, Clone)]
-struct Cached {
-    row: Row,
-    state: State,
-    used: bool,
-}
+use packed::{Packed, State};
 
 /// The rows of one copy.
 #[derive(Debug, Clone)]
 pub struct Rows {
     slot: Slot,
-    cached: BTreeMap<RowKey, Cached>,
-    /// Whether the disk holds no row that is not in `cached`: then a miss needs no look at it.
+    table: HashTable<Packed>,
+    /// Mixed into every hash, so that nobody outside can choose keys that collide.
+    seed: u64,
+    /// Whether the disk holds no row that is not in the table: then a miss needs no look at it.
     complete: bool,
     bytes: usize,
     dirty_bytes: usize,
-    hand: Option<RowKey>,
     keys: [u64; DATABASES_MAX],
-    empty: Row,
 }
 
-/// Bytes of a map entry beside the heap of its name and row: a guess for the cache's budget.
-const ENTRY_BYTES: usize = size_of::<RowKey>() + size_of::<Cached>() + 24;
-
-fn weight(key: &RowKey, row: &Row) -> usize {
-    ENTRY_BYTES + key.heap_bytes() + row.heap_bytes()
-}
+/// Rows with their names in order, and the last position they speak for unless that is the end.
+type Stretch = (BTreeMap<RowKey, Row>, Option<RowKey>);
 
 /// Whether the row makes its key exist, deadlines aside: the count behind DBSIZE.
 fn counts_as_key(key: &RowKey, row: &Row) -> bool {
     key.element().is_empty() && row.siblings().iter().any(|sibling| !sibling.value.is_reset())
 }
 
+fn decode(bytes: &[u8]) -> Result<Row, StoreError> {
+    Row::from_bytes(bytes).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+/// Where a row stands in the table. Rows of one key differ by their elements.
+fn mix(seed: u64, hash: u64, element: &[u8]) -> u64 {
+    let mut mixed = hash ^ seed;
+    if !element.is_empty() {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(mixed);
+        hasher.write(element);
+        mixed = hasher.finish();
+    }
+    let product = u128::from(mixed) * 0x9e37_79b9_7f4a_7c15;
+    (product >> 64) as u64 ^ product as u64
+}
+
 impl Rows {
-    /// No rows; `complete` says that the disk holds none for the slot either.
+    /// No rows; `complete` says that the disk holds none for the slot either. `seed` is random and
+    /// known to nobody outside.
     #[must_use]
-    pub fn new(slot: Slot, complete: bool) -> Self {
+    pub fn new(slot: Slot, complete: bool, seed: u64) -> Self {
         Self {
             slot,
-            cached: BTreeMap::new(),
+            table: HashTable::new(),
+            seed,
             complete,
             bytes: 0,
             dirty_bytes: 0,
-            hand: None,
             keys: [0; DATABASES_MAX],
-            empty: Row::new(),
         }
     }
 
@@ -102,26 +109,50 @@ impl Rows {
         self.keys = keys;
     }
 
+    fn hash(&self, key: &RowKey) -> u64 {
+        mix(self.seed, key.hash(), key.element())
+    }
+
+    fn insert(&mut self, hash: u64, packed: Packed) {
+        let weight = packed.weight();
+        self.bytes += weight;
+        if packed.state() == State::Dirty {
+            self.dirty_bytes += weight;
+        }
+        let seed = self.seed;
+        self.table.insert_unique(hash, packed, |other| other.hashed(|h, e| mix(seed, h, e)));
+    }
+
     /// The row of `key`, an empty one if there is none.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn get(&mut self, store: &dyn Store, key: &RowKey) -> Result<&Row, StoreError> {
-        if !self.complete && !self.cached.contains_key(key) {
-            let Some(bytes) = store.row(self.slot, key)? else {
-                return Ok(&self.empty);
-            };
-            let row = decode(&bytes)?;
-            self.bytes += weight(key, &row);
-            self.cached.insert(key.clone(), Cached { row, state: State::Clean, used: true });
+    pub fn get(&mut self, store: &dyn Store, key: &RowKey) -> Result<Row, StoreError> {
+        let hash = self.hash(key);
+        if let Some(packed) = self.table.find_mut(hash, |packed| packed.is(key)) {
+            packed.set_used();
+            return packed.row();
         }
-        Ok(match self.cached.get_mut(key) {
-            Some(cached) => {
-                cached.used = true;
-                &cached.row
-            }
-            None => &self.empty,
-        })
+        if self.complete {
+            return Ok(Row::new());
+        }
+        let Some(bytes) = store.row(self.slot, key)? else {
+            return Ok(Row::new());
+        };
+        let row = decode(&bytes)?;
+        self.insert(hash, Packed::new(key, &row, State::Clean));
+        Ok(row)
+    }
+
+    /// Makes sure that the row can be had without the disk.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn load(&mut self, store: &dyn Store, key: &RowKey) -> Result<(), StoreError> {
+        if self.complete || self.table.find(self.hash(key), |packed| packed.is(key)).is_some() {
+            return Ok(());
+        }
+        self.get(store, key).map(|_| ())
     }
 
     /// Replaces the row of `key`; an empty row removes it.
@@ -135,8 +166,8 @@ impl Rows {
         })
     }
 
-    /// Lets `change` alter the row of `key` in place; it says whether it did. A row that it leaves
-    /// empty is removed.
+    /// Lets `change` alter the row of `key`; it says whether it did. A row that it leaves empty is
+    /// removed.
     ///
     /// # Errors
     /// What the disk says when the row is looked up; `change` is not called then.
@@ -146,31 +177,42 @@ impl Rows {
         key: &RowKey,
         change: impl FnOnce(&mut Row) -> bool,
     ) -> Result<(), StoreError> {
-        if !self.complete && !self.cached.contains_key(key) {
-            self.get(store, key)?;
-        }
-        let Some(cached) = self.cached.get_mut(key) else {
-            let mut row = Row::new();
-            if change(&mut row) && !row.is_empty() {
-                let after = weight(key, &row);
-                self.bytes += after;
-                self.dirty_bytes += after;
-                self.count(key, false, counts_as_key(key, &row));
-                self.cached.insert(key.clone(), Cached { row, state: State::Dirty, used: true });
-            }
-            return Ok(());
+        let hash = self.hash(key);
+        let Some(packed) = self.table.find_mut(hash, |packed| packed.is(key)) else {
+            return self.update_missing(store, key, hash, change);
         };
-        cached.used = true;
-        let (before, counted) = (weight(key, &cached.row), counts_as_key(key, &cached.row));
-        if !change(&mut cached.row) {
+        let mut row = packed.row()?;
+        let counted = counts_as_key(key, &row);
+        packed.set_used();
+        if !change(&mut row) {
             return Ok(());
         }
-        let (after, counts) = (weight(key, &cached.row), counts_as_key(key, &cached.row));
-        let was_dirty = if cached.state == State::Dirty { before } else { 0 };
-        cached.state = State::Dirty;
+        let (before, was_dirty) = (packed.weight(), packed.state() == State::Dirty);
+        *packed = Packed::new(key, &row, State::Dirty);
+        let after = packed.weight();
         self.bytes = self.bytes + after - before;
-        self.dirty_bytes = self.dirty_bytes + after - was_dirty;
-        self.count(key, counted, counts);
+        self.dirty_bytes = self.dirty_bytes + after - if was_dirty { before } else { 0 };
+        self.count(key, counted, counts_as_key(key, &row));
+        Ok(())
+    }
+
+    fn update_missing(
+        &mut self,
+        store: &dyn Store,
+        key: &RowKey,
+        hash: u64,
+        change: impl FnOnce(&mut Row) -> bool,
+    ) -> Result<(), StoreError> {
+        let stored = if self.complete { None } else { store.row(self.slot, key)? };
+        let mut row = stored.as_deref().map(decode).transpose()?.unwrap_or_default();
+        let counted = counts_as_key(key, &row);
+        let changed = change(&mut row);
+        if stored.is_none() && (!changed || row.is_empty()) {
+            return Ok(());
+        }
+        let state = if changed { State::Dirty } else { State::Clean };
+        self.insert(hash, Packed::new(key, &row, state));
+        self.count(key, counted, counts_as_key(key, &row));
         Ok(())
     }
 
@@ -181,7 +223,7 @@ impl Rows {
     }
 
     /// Rows in order from the first one after `after`, about `rows_max` of them, and whether there
-    /// may be more. Empty rows are left out. The cache does not grow.
+    /// may be more. Empty rows are left out. The table does not grow.
     ///
     /// # Errors
     /// What the disk says.
@@ -204,35 +246,41 @@ impl Rows {
         }
     }
 
-    /// About `rows_max` rows of disk and cache, removed ones included, and the last position that
+    /// About `rows_max` rows of disk and table, removed ones included, and the last position that
     /// they speak for, unless they reach to the end.
     fn merged(
         &self,
         store: &dyn Store,
         after: Option<&RowKey>,
         rows_max: usize,
-    ) -> Result<(BTreeMap<RowKey, Row>, Option<RowKey>), StoreError> {
+    ) -> Result<Stretch, StoreError> {
         let stored =
             if self.complete { Vec::new() } else { store.rows(self.slot, after, rows_max)? };
         let mut end = stored.last().map(|(key, _)| key.clone());
+        let mut found: Vec<&Packed> = self
+            .table
+            .iter()
+            .filter(|packed| after.is_none_or(|after| packed.is_after(after)))
+            .filter(|packed| end.as_ref().is_none_or(|end| !packed.is_after(end)))
+            .collect();
+        if found.len() > rows_max {
+            let (_, middle, _) = found.select_nth_unstable_by(rows_max, |a, b| a.order(b));
+            let middle = *middle;
+            found.truncate(rows_max);
+            found.sort_unstable_by(|a, b| a.order(b));
+            end = match found.last() {
+                Some(last) => Some(last.key()),
+                None => Some(middle.key()),
+            };
+        }
         let mut merged = BTreeMap::new();
         for (key, bytes) in stored {
-            merged.insert(key, decode(&bytes)?);
+            if end.as_ref().is_none_or(|end| key <= *end) {
+                merged.insert(key, decode(&bytes)?);
+            }
         }
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let to = end.clone().map_or(Bound::Unbounded, Bound::Included);
-        let mut cached = self.cached.range((from, to.as_ref()));
-        let mut last = None;
-        for (key, cached) in cached.by_ref().take(rows_max) {
-            merged.insert(key.clone(), cached.row.clone());
-            last = Some(key);
-        }
-        if cached.next().is_some()
-            && let Some(last) = last
-        {
-            let rest = merged.split_off(last);
-            merged.extend(rest.into_iter().next());
-            end = Some(last.clone());
+        for packed in found {
+            merged.insert(packed.key(), packed.row()?);
         }
         Ok((merged, end))
     }
@@ -241,71 +289,55 @@ impl Rows {
     /// [`Rows::settle_written`].
     pub fn take_dirty(&mut self) -> Vec<(RowKey, Option<Vec<u8>>)> {
         let mut taken = Vec::new();
-        for (key, cached) in &mut self.cached {
-            if cached.state == State::Clean {
+        for packed in &mut self.table {
+            if packed.state() == State::Clean {
                 continue;
             }
-            cached.state = State::Written;
-            taken.push((key.clone(), (!cached.row.is_empty()).then(|| encode(&cached.row))));
+            packed.set_state(State::Written);
+            let key = packed.key();
+            taken.push((key, packed.row_bytes().map(<[u8]>::to_vec)));
         }
         self.dirty_bytes = 0;
+        taken.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         taken
     }
 
     /// After the rows of [`Rows::take_dirty`] reached the disk (or not: then they stay dirty).
     pub fn settle_written(&mut self, reached: bool) {
-        let mut dirty_bytes = self.dirty_bytes;
-        let mut bytes = self.bytes;
-        self.cached.retain(|key, cached| {
-            if cached.state != State::Written {
+        let (mut bytes, mut dirty_bytes) = (self.bytes, self.dirty_bytes);
+        self.table.retain(|packed| {
+            if packed.state() != State::Written {
                 return true;
             }
             if !reached {
-                cached.state = State::Dirty;
-                dirty_bytes += weight(key, &cached.row);
+                packed.set_state(State::Dirty);
+                dirty_bytes += packed.weight();
                 return true;
             }
-            cached.state = State::Clean;
-            if cached.row.is_empty() {
-                bytes -= weight(key, &cached.row);
+            packed.set_state(State::Clean);
+            let kept = packed.row_bytes().is_some();
+            if !kept {
+                bytes -= packed.weight();
             }
-            !cached.row.is_empty()
+            kept
         });
-        self.dirty_bytes = dirty_bytes;
         self.bytes = bytes;
+        self.dirty_bytes = dirty_bytes;
     }
 
-    /// Evicts clean rows that were not used since the hand last passed, until about `bytes` are
-    /// freed or the hand has been round; says how many were freed.
+    /// Evicts clean rows that were not used since the last call, until about `bytes` are freed; says
+    /// how many were.
     pub fn evict(&mut self, bytes: usize) -> usize {
-        let mut victims = Vec::new();
         let mut freed = 0;
-        let from = self.hand.take().map_or(Bound::Unbounded, Bound::Excluded);
-        for (key, cached) in self.cached.range_mut::<RowKey, _>((from, Bound::Unbounded)) {
-            if freed >= bytes {
-                self.hand = victims.last().cloned();
-                break;
+        self.table.retain(|packed| {
+            if freed >= bytes || packed.state() != State::Clean || packed.take_used() {
+                return true;
             }
-            if cached.state == State::Clean && !std::mem::take(&mut cached.used) {
-                freed += weight(key, &cached.row);
-                victims.push(key.clone());
-            }
-        }
-        for key in &victims {
-            self.cached.remove(key);
-            self.complete = false;
-        }
+            freed += packed.weight();
+            false
+        });
+        self.complete &= freed == 0;
         self.bytes -= freed;
         freed
     }
-}
-
-fn encode(row: &Row) -> Vec<u8> {
-    let mut writer = Writer::new();
-    row.encode(&mut writer);
-    writer.into_vec()
-}
-
-fn decode(bytes: &[u8]) -> Result<Row, StoreError> {
-    Row::from_bytes(bytes).map_err(|error| StoreError::Damaged(error.to_string()))
 }

@@ -64,7 +64,7 @@ pub struct Transaction<'a, 'b> {
     out: &'a mut Output,
     parts: SmallVec<[Part<'a>; 1]>,
     grouped: bool,
-    empty: Row,
+    shown: Row,
     failed: Option<StoreError>,
 }
 
@@ -78,7 +78,7 @@ impl<'a, 'b> Transaction<'a, 'b> {
         parts: SmallVec<[Part<'a>; 1]>,
         grouped: bool,
     ) -> Self {
-        Self { env, out, parts, grouped, empty: Row::new(), failed: None }
+        Self { env, out, parts, grouped, shown: Row::new(), failed: None }
     }
 
     /// Unix time in milliseconds.
@@ -126,24 +126,11 @@ impl<'a, 'b> Transaction<'a, 'b> {
     /// # Panics
     /// If the request does not name the partition.
     pub fn row(&mut self, place: &Place) -> &Row {
-        let store = self.env.store;
-        let part = self
-            .parts
-            .iter_mut()
-            .find(|part| part.partition.id == place.partition)
-            .expect("a command touches only the partitions that its request names");
-        let copy = match part.target {
-            Target::Main => part.partition.main.as_mut(),
-            Target::Fallback => part.partition.fallback.as_mut(),
-        };
-        match copy.map(|copy| copy.rows.get(store, &place.key)) {
-            Some(Ok(row)) => row,
-            Some(Err(error)) => {
-                self.failed = Some(error);
-                &self.empty
-            }
-            None => &self.empty,
+        if let Err(error) = self.show(place) {
+            self.failed = Some(error);
+            self.shown = Row::new();
         }
+        &self.shown
     }
 
     /// As [`Transaction::row`], but a disk that fails is told at once.
@@ -154,20 +141,20 @@ impl<'a, 'b> Transaction<'a, 'b> {
     /// # Panics
     /// If the request does not name the partition.
     pub fn try_row(&mut self, place: &Place) -> Result<&Row, StoreError> {
+        self.show(place)?;
+        Ok(&self.shown)
+    }
+
+    fn show(&mut self, place: &Place) -> Result<(), StoreError> {
         let store = self.env.store;
-        let part = self
-            .parts
-            .iter_mut()
-            .find(|part| part.partition.id == place.partition)
-            .expect("a command touches only the partitions that its request names");
+        let part = self.part(place.partition);
         let copy = match part.target {
             Target::Main => part.partition.main.as_mut(),
             Target::Fallback => part.partition.fallback.as_mut(),
         };
-        match copy {
-            Some(copy) => copy.rows.get(store, &place.key),
-            None => Ok(&self.empty),
-        }
+        let row = copy.map(|copy| copy.rows.get(store, &place.key)).transpose()?;
+        self.shown = row.unwrap_or_default();
+        Ok(())
     }
 
     /// Changes an element; see [`crate::copy::Copy::edit`].

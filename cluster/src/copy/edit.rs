@@ -112,7 +112,7 @@ impl Copy {
     ) -> Result<T, StoreError> {
         let EditContext { env, hybrid, stint, redo, keeps_log, mut group } = context;
         // A missing row must be found missing before a counter is used up.
-        self.rows.get(env.store, key)?;
+        self.rows.load(env.store, key)?;
         let signer = self.ensure_signer(env, stint, redo);
         let actor = self.document_actor(env, stint);
         let shared = group.as_ref().and_then(|group| **group).filter(|_| !env.keeps(1));

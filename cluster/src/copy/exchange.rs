@@ -143,7 +143,7 @@ impl Copy {
             let mut changes = Vec::with_capacity(batch.len());
             let mut bytes = 0;
             for (key, dots) in batch {
-                let row = self.rows.get(env.store, &key)?.clone();
+                let row = self.rows.get(env.store, &key)?;
                 bytes += row.heap_bytes() + key.heap_bytes();
                 changes.push(DeltaChange { key, dots, row });
             }
@@ -175,7 +175,7 @@ impl Copy {
     ) -> Result<Delta, StoreError> {
         let mut changes = Vec::new();
         for (key, dots) in self.log.closure_of(key, missing) {
-            let row = self.rows.get(env.store, &key)?.clone();
+            let row = self.rows.get(env.store, &key)?;
             changes.push(DeltaChange { key, dots, row });
         }
         Ok(Delta {
@@ -197,7 +197,7 @@ impl Copy {
         let batch = self.log.batch(&self.clock, &self.clock, usize::MAX, true);
         let mut changes = Vec::with_capacity(batch.len());
         for (key, dots) in batch {
-            let row = self.rows.get(env.store, &key)?.clone();
+            let row = self.rows.get(env.store, &key)?;
             changes.push(DeltaChange { key, dots, row });
         }
         Ok(Delta {
@@ -236,7 +236,7 @@ impl Copy {
         }
         // Rows are looked up before anything changes, so that a failing disk leaves no half.
         for change in &delta.changes {
-            self.rows.get(env.store, &change.key)?;
+            self.rows.load(env.store, &change.key)?;
         }
         let mut joined = Joined::default();
         for change in delta.changes {
@@ -340,7 +340,7 @@ impl Copy {
         collect_keys(env, self, &mut keys)?;
         let mut joined = Joined::default();
         for key in keys {
-            let row = other.rows.get(env.store, &key)?.clone().translate(&translation)?;
+            let row = other.rows.get(env.store, &key)?.translate(&translation)?;
             joined.latest = joined.latest.max(row.latest_stamp());
             let change = DeltaChange { key, dots: Vec::new(), row };
             if self.join_row(env, redo, &change, &[], &their_clock)? {

@@ -103,7 +103,7 @@ impl Copy {
     /// A copy as it was stored, under a new name; `complete` if the disk has no rows of it.
     #[must_use]
     pub fn from_image(id: CopyId, slot: Slot, image: CopyImage, complete: bool) -> Self {
-        let mut rows = Rows::new(slot, complete);
+        let mut rows = Rows::new(slot, complete, (id.0 >> 64) as u64);
         rows.set_keys(image.keys);
         Self {
             id,

@@ -309,7 +309,7 @@ fn next_range(
         let Some(key) = touched.0.pop_first() else {
             break;
         };
-        let row = main.rows.get(env.store, &key)?.clone();
+        let row = main.rows.get(env.store, &key)?;
         rows.push((key, row));
     }
     let last = touched.0.is_empty();

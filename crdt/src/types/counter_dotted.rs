@@ -14,7 +14,7 @@
 //! once that is settled (DESIGN.md rule 8); its actor then counts on under a new birth, because the
 //! old one could meet a late sibling. Floats keep one sum per birth and add up only when read.
 
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
 
 use crate::actor::Translation;
 use crate::codec::{DecodeError, Reader, Writer};
@@ -99,7 +99,8 @@ pub enum Sum {
 /// Amounts of every actor that has counted here, by birth.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counter {
-    entries: BTreeMap<Dot, Amounts>,
+    /// Ascending by birth.
+    entries: SmallVec<[(Dot, Amounts); 1]>,
 }
 
 impl Counter {
@@ -112,10 +113,8 @@ impl Counter {
     /// Takes over what `other` knows more.
     pub fn join(&mut self, other: &Self) {
         for (birth, amounts) in &other.entries {
-            self.entries
-                .entry(*birth)
-                .and_modify(|own| *own = own.join(*amounts))
-                .or_insert(*amounts);
+            let own = self.entry(*birth, *amounts);
+            *own = own.join(*amounts);
         }
     }
 
@@ -125,10 +124,23 @@ impl Counter {
         usable: impl Fn(&Amounts) -> bool,
         empty: Amounts,
     ) -> &mut Amounts {
-        let first = Dot::new(fresh.actor(), 1);
-        let last = self.entries.range(first..=fresh).next_back();
+        let own = |(birth, _): &&(Dot, Amounts)| birth.actor() == fresh.actor() && *birth <= fresh;
+        let last = self.entries.iter().rfind(own);
         let birth = last.filter(|(_, amounts)| usable(amounts)).map_or(fresh, |(birth, _)| *birth);
-        self.entries.entry(birth).or_insert(empty)
+        self.entry(birth, empty)
+    }
+
+    /// The amounts of a birth, `empty` if there are none yet.
+    fn entry(&mut self, birth: Dot, empty: Amounts) -> &mut Amounts {
+        let at = match self.entries.binary_search_by_key(&birth, |(birth, _)| *birth) {
+            Ok(at) => at,
+            Err(at) => {
+                self.entries.insert(at, (birth, empty));
+                at
+            }
+        };
+        let (_, amounts) = self.entries.get_mut(at).expect("the entry was just found or made");
+        amounts
     }
 
     /// Adds a whole amount on behalf of the actor of `fresh`, the dot that this change takes.
@@ -172,13 +184,13 @@ impl Counter {
 
     /// Counts everything seen here as reset.
     pub fn reset(&mut self) {
-        self.entries.values_mut().for_each(Amounts::reset);
+        self.entries.iter_mut().for_each(|(_, amounts)| amounts.reset());
     }
 
     /// Whether nothing counts: readers see no counter.
     #[must_use]
     pub fn is_reset(&self) -> bool {
-        self.entries.values().all(Amounts::is_reset)
+        self.entries.iter().all(|(_, amounts)| amounts.is_reset())
     }
 
     /// The sum of all amounts that no reset has seen. It does not depend on the order of actors,
@@ -187,7 +199,7 @@ impl Counter {
     pub fn sum(&self) -> Sum {
         let mut whole = 0i128;
         let mut floats = Vec::new();
-        for amounts in self.entries.values() {
+        for (_, amounts) in &self.entries {
             match *amounts {
                 Amounts::Integer { increased, decreased, increased_reset, decreased_reset } => {
                     whole += i128::from(increased) - i128::from(increased_reset);
@@ -209,13 +221,13 @@ impl Counter {
 
     /// The births of all entries.
     pub fn births(&self) -> impl Iterator<Item = Dot> + '_ {
-        self.entries.keys().copied()
+        self.entries.iter().map(|(birth, _)| *birth)
     }
 
     /// About how many bytes the counter takes on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.entries.len().max(4) * (size_of::<Dot>() + size_of::<Amounts>())
+        size_of::<Self>() + self.entries.len() * size_of::<(Dot, Amounts)>()
     }
 
     /// The same counter in another table's numbers.
@@ -223,11 +235,11 @@ impl Counter {
     /// # Errors
     /// [`DecodeError::Inconsistent`] if the source table lacks an actor of a birth.
     pub fn translate(&self, translation: &Translation) -> Result<Self, DecodeError> {
-        let mut entries = BTreeMap::new();
+        let mut translated = Self::new();
         for (birth, amounts) in &self.entries {
-            entries.insert(birth.translate(translation)?, *amounts);
+            *translated.entry(birth.translate(translation)?, *amounts) = *amounts;
         }
-        Ok(Self { entries })
+        Ok(translated)
     }
 
     /// Appends a count, then per entry the birth, a flag and the amounts.
@@ -258,13 +270,14 @@ impl Counter {
     /// # Errors
     /// Any [`DecodeError`]; sums that are not finite are inconsistent.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut entries = BTreeMap::new();
+        let mut entries: SmallVec<[(Dot, Amounts); 1]> = SmallVec::new();
         for _ in 0..reader.count(COUNTER_ENTRIES_MAX)? {
             let birth = Dot::decode(reader)?;
             let amounts = Self::decode_amounts(reader)?;
-            if entries.insert(birth, amounts).is_some() {
+            if entries.last().is_some_and(|(last, _)| *last >= birth) {
                 return Err(DecodeError::Inconsistent);
             }
+            entries.push((birth, amounts));
         }
         Ok(Self { entries })
     }
