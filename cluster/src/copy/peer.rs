@@ -15,6 +15,8 @@ pub struct Peer {
     pub durable: Clock,
     /// What was sent on the current link beside that.
     pub sent: Clock,
+    /// When it was told last.
+    pub told_ms: u64,
     /// Since when it lacks something, by the monotonic clock.
     pub behind_since_ms: Option<u64>,
     /// When a whole transfer was last offered to it.

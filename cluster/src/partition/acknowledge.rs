@@ -101,7 +101,7 @@ impl Partition {
             let clocks = translate(&told.durable)
                 .and_then(|durable| Ok((durable, told.refused.as_ref().map(translate).transpose()?)));
             match clocks {
-                Ok((durable, refused)) => note(main, from, told.copy, durable, refused),
+                Ok((durable, refused)) => note(main, env, from, told.copy, durable, refused),
                 Err(_) => out.events.push(Event::BadPeer(from)),
             }
         }
@@ -109,7 +109,7 @@ impl Partition {
             let durable = fallback.known_part(&told.durable, &told.actors);
             let refused =
                 told.refused.as_ref().map(|clock| fallback.known_part(clock, &told.actors));
-            note(fallback, from, told.copy, durable, refused);
+            note(fallback, env, from, told.copy, durable, refused);
         }
         out.events.push(Event::Durable(self.id));
         self.trim(env);
@@ -128,6 +128,7 @@ impl Partition {
 /// Takes over what a peer told of its copy, unless it speaks for a copy that is no more.
 fn note(
     copy: &mut Copy,
+    env: &Env<'_>,
     from: NodeId,
     id: Option<CopyId>,
     durable: Clock,
@@ -146,6 +147,7 @@ fn note(
         *peer = crate::copy::Peer { behind_since_ms: Some(0), ..Default::default() };
     }
     peer.copy = Some(id);
+    peer.told_ms = env.now.monotonic_ms;
     peer.ready = true;
     peer.durable.join(&durable);
     if let Some(seen) = refused {

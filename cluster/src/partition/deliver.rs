@@ -151,12 +151,18 @@ impl Partition {
         self.ready.get(&peer) != Some(&true) || !copies.into_iter().flatten().all(knows)
     }
 
-    /// Proposes that `peer` take the whole partition from here (rule 5).
+    /// Proposes that `peer` take the whole partition from here (rule 5), if what it said of its own
+    /// copy is not old: owners do not tell everybody what they have learnt since.
     fn offer(&mut self, env: &Env<'_>, out: &mut Output, peer: NodeId) {
         let Some(main) = self.main.as_mut().filter(|_| self.staged.is_none()) else {
             return;
         };
         let known = main.peers.entry(peer).or_default();
+        let old_ms = 2 * env.settings.resend_after_ms + env.settings.anti_entropy_interval_ms;
+        if env.now.monotonic_ms.saturating_sub(known.told_ms) > old_ms {
+            out.sends.push((peer, Message::Ask(self.id)));
+            return;
+        }
         let again = known.offered_ms.is_none_or(|at| {
             env.now.monotonic_ms.saturating_sub(at) >= env.settings.transfer_timeout_ms
         });

@@ -49,6 +49,8 @@ pub struct Member {
     pub checkpointing: bool,
     /// Whether the disk has refused a write since the start.
     pub disk_failed: bool,
+    /// Whether a node in its place was started once.
+    pub replaced: bool,
     /// Copies of the directory.
     pub backups: Vec<MemoryStore>,
 }
@@ -70,6 +72,7 @@ impl Member {
             sync_again: false,
             checkpointing: false,
             disk_failed: false,
+            replaced: false,
             backups: Vec::new(),
         }
     }

@@ -107,28 +107,35 @@ impl World {
         }
     }
 
-    /// A lost node is replaced or forgotten.
+    /// A lost node is replaced or forgotten; the operator looks again until all know.
     pub(crate) fn give_up(&mut self, place: Place) {
         if self.members[place].fate != Fate::Lost {
             return;
         }
         let old = self.members[place].id;
-        if self.dice.chance(0.5) {
+        if !self.is_known(old) {
+            self.members[place].fate = Fate::Gone;
+            return;
+        }
+        let replacing = std::mem::replace(&mut self.members[place].replaced, true);
+        if !replacing && self.dice.chance(0.5) {
             self.join(Some(old));
         } else {
             self.forget(old);
         }
-        if self.members[place].fate == Fate::Lost {
-            let delay = self.dice.between(20, 200);
-            self.later(delay, Event::GiveUp { node: place });
-        }
+        let delay = self.dice.between(20, 200);
+        self.later(delay, Event::GiveUp { node: place });
+    }
+
+    /// Whether some running node counts another as a member.
+    fn is_known(&self, id: NodeId) -> bool {
+        self.running().iter().any(|place| {
+            self.node(*place).is_some_and(|node| node.view().layout.entry(id).is_some())
+        })
     }
 
     /// A new node takes the place of a lost one.
     pub(crate) fn replace(&mut self, new: Place, old: NodeId) {
-        if self.members[new].fate != Fate::Running {
-            return;
-        }
         let Some(node) = self.node(new) else {
             return;
         };
@@ -136,30 +143,34 @@ impl World {
         self.trace.line(self.now_ms, || format!("{new} replaces {old:?}"));
         if node.change_layout(|layout| layout.replace(old, id)).is_ok() {
             self.settle(new);
-            self.bury(old);
-        } else {
-            self.forget(old);
         }
     }
 
+    /// A node that still counts `old` as a member is told that it is lost.
     fn forget(&mut self, old: NodeId) {
-        let Some(contact) = self.contact() else {
+        let knows = |place: &Place| {
+            self.node(*place).is_some_and(|node| node.view().layout.entry(old).is_some())
+        };
+        let knowing: Vec<Place> = self.awake().into_iter().filter(knows).collect();
+        let Some(contact) = self.dice.pick(&knowing) else {
             return;
         };
         let Some(node) = self.node(contact) else {
             return;
         };
         self.trace.line(self.now_ms, || format!("{contact} is told to forget {old:?}"));
-        let known = node.view().layout.entry(old).is_some();
-        if !known || node.change_layout(|layout| layout.forget(old)).is_ok() {
+        if node.change_layout(|layout| layout.forget(old)).is_ok() {
             self.settle(contact);
-            self.bury(old);
         }
     }
 
-    fn bury(&mut self, old: NodeId) {
-        if let Some(place) = self.places.get(&old) {
-            self.members[*place].fate = Fate::Gone;
+    /// A node that was switched off, and that a power cut has made a member again, is forgotten.
+    pub fn forget_gone(&mut self) {
+        for place in 0..self.members.len() {
+            let id = self.members[place].id;
+            if self.members[place].fate == Fate::Gone && self.is_known(id) {
+                self.forget(id);
+            }
         }
     }
 

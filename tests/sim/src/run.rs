@@ -7,7 +7,6 @@ use larder_cluster::env::BrokenRule;
 use crate::checkers::{self, clocks, convergence};
 use crate::dice::Dice;
 use crate::faults::Faults;
-use crate::member::Fate;
 use crate::plan::Plan;
 use crate::trace::Trace;
 use crate::world::{Tally, Violation, World};
@@ -130,9 +129,5 @@ fn mend(world: &mut World) {
             world.kill(place);
         }
     }
-    for place in 0..world.members.len() {
-        if world.members[place].fate == Fate::Lost {
-            world.give_up(place);
-        }
-    }
+    world.forget_gone();
 }

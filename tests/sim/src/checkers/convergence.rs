@@ -29,14 +29,14 @@ pub fn at_rest(world: &World) -> Result<(), String> {
         return Err("no node runs".to_owned());
     };
     let view = first.view();
-    if let Some((node, entry)) = view.layout.nodes().find(|(_, entry)| entry.state != State::Up) {
-        return Err(format!("{node:?} is still {:?}", entry.state));
-    }
     for place in &running {
         let node = world.node(*place).ok_or("a node ended")?;
         if node.view().layout != view.layout {
             return Err(format!("node {place} has another layout than the first"));
         }
+    }
+    if let Some((node, entry)) = view.layout.nodes().find(|(_, entry)| entry.state != State::Up) {
+        return Err(format!("{node:?} is still {:?}", entry.state));
     }
     for partition in view.layout.partitions().iter() {
         let owners = view.ownership.owners(partition);
@@ -142,6 +142,15 @@ pub fn finals(world: &World) -> Finals {
 
 /// Writes into the trace what all nodes know of all partitions that are not at rest.
 pub fn describe(world: &mut World) {
+    for place in world.running() {
+        if let Some(node) = world.node(place) {
+            let view = node.view();
+            let states: Vec<_> =
+                view.layout.entries().iter().map(|(node, entry)| (node, entry.state)).collect();
+            let text = format!("{place} ({:?}) layout {states:?} up {:?}", node.id(), view.up);
+            world.trace.line(world.now_ms, || text);
+        }
+    }
     for partition in world.empty_layout().partitions().iter() {
         for place in world.running() {
             let Some(node) = world.node(place) else {
