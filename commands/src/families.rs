@@ -2,6 +2,7 @@
 
 use crate::table::Command;
 
+mod cluster;
 mod connection;
 mod copying;
 mod counters;
@@ -25,4 +26,5 @@ pub(crate) const ALL: &[&[Command]] = &[
     documents::ROWS,
     connection::ROWS,
     server::ROWS,
+    cluster::ROWS,
 ];

@@ -18,10 +18,12 @@ pub mod error;
 mod expire_time;
 mod families;
 pub mod glob;
+pub mod introspect;
 mod key;
 mod numbers;
 pub mod plan;
 pub mod reply;
 pub mod table;
+pub mod usage;
 
 pub use commands::Commands;
