@@ -4,11 +4,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use redis::Value;
 use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::failure::{Checked, Failure, ensure};
 use crate::node::{Node, NodePlan};
+use crate::value::{field, parts, text};
 use crate::wait::{PATIENCE, until};
 
 /// A cluster to start.
@@ -24,15 +26,21 @@ impl Plan {
     /// clocks make them quick.
     #[must_use]
     pub fn of(nodes: usize) -> Self {
-        let plan = Self {
-            nodes,
-            settings: Vec::new(),
-            ports: None,
-        };
-        plan.with("enable-debug-command", "yes")
+        Self::bare(nodes)
+            .with("enable-debug-command", "yes")
             .with("partitions", "64")
             .with("anti-entropy-interval-ms", "200")
             .with("cache-size", "16mb")
+    }
+
+    /// So many nodes with the settings that nodes have by themselves.
+    #[must_use]
+    pub fn bare(nodes: usize) -> Self {
+        Self {
+            nodes,
+            settings: Vec::new(),
+            ports: None,
+        }
     }
 
     /// With a setting of all nodes.
@@ -165,7 +173,7 @@ impl Cluster {
         self.nodes.last().ok_or_else(|| Failure::new("no node"))
     }
 
-    /// Waits until every running node knows all nodes as up, and each has what it is to hold.
+    /// Waits until every running node knows all nodes as members, and the running ones as up.
     ///
     /// # Errors
     /// They do not come to that.
@@ -176,13 +184,48 @@ impl Cluster {
     }
 
     fn is_settled(&self, node: &Node) -> Checked {
-        let wanted = self.running().count();
-        let info = node.ask("CLUSTER INFO")?;
-        let known = format!("cluster_known_nodes:{wanted}\r\n");
-        ensure(
-            info.contains("cluster_state:ok") && info.contains(&known),
-            || format!("{} says {info}", node.name()),
-        )
+        let members = parts(&node.client()?.run(&["CLUSTER", "RING"])?);
+        let word = |member: &Value, name: &str| field(member, name).as_ref().map(text);
+        ensure(members.len() == self.nodes.len(), || {
+            format!("{} knows {} nodes", node.name(), members.len())
+        })?;
+        for other in self.running() {
+            let is_other = |member: &&Value| word(member, "id").as_deref() == Some(other.id());
+            let seen = members.iter().find(is_other);
+            let state =
+                seen.and_then(|member| Some((word(member, "state")?, word(member, "reach")?)));
+            ensure(state == Some(("up".to_owned(), "up".to_owned())), || {
+                format!("{} knows {} as {state:?}", node.name(), other.name())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Holds if no running node knows of anything that another one lacks on its disk.
+    ///
+    /// # Errors
+    /// The node and what it knows of.
+    pub fn is_level(&self) -> Checked {
+        for node in self.running() {
+            let lag = node.client()?.run(&["CLUSTER", "LAG"])?;
+            let number = |name: &str| field(&lag, name).as_ref().map(text);
+            let behind = (number("partitions"), number("changes"));
+            ensure(
+                behind == (Some(":0".to_owned()), Some(":0".to_owned())),
+                || format!("{} says {}", node.name(), text(&lag)),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Waits for [`Cluster::is_level`].
+    ///
+    /// # Errors
+    /// A node still lacks something.
+    pub fn level(&self) -> Checked {
+        until("every node has everything of its share", PATIENCE, || {
+            self.is_level()
+        })
     }
 
     /// The nodes that run.

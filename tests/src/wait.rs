@@ -1,5 +1,6 @@
 //! Waiting for conditions.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,25 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
+/// Whether whoever watches has had enough.
+static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ends all waits of this process, now and later.
+pub fn interrupt() {
+    IS_INTERRUPTED.store(true, Ordering::Release);
+}
+
+/// Lets this process wait again.
+pub fn resume() {
+    IS_INTERRUPTED.store(false, Ordering::Release);
+}
+
+/// Whether waits end at once.
+#[must_use]
+pub fn is_interrupted() -> bool {
+    IS_INTERRUPTED.load(Ordering::Acquire)
+}
+
 /// Asks again and again until the answer is `Ok`, or `patience` is over.
 ///
 /// # Errors
@@ -23,6 +43,7 @@ pub fn until<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Checked
     loop {
         match ask() {
             Ok(answer) => return Ok(answer),
+            Err(_) if is_interrupted() => return Err(Failure::new("interrupted")),
             Err(last) if start.elapsed() >= patience => {
                 let seconds = patience.as_secs();
                 return Err(Failure::new(format!(
