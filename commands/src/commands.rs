@@ -1,5 +1,6 @@
 //! The layer above the core: runs what was planned on the rows that the core has locked.
 
+use larder_cluster::limits::DATABASES_MAX;
 use larder_cluster::request::Request;
 use larder_cluster::transaction::{Execute, Transaction};
 use larder_crdt::context::ContextKey;
@@ -7,6 +8,7 @@ use larder_crdt::context::ContextKey;
 use crate::args::Args;
 use crate::call::Call;
 use crate::error::CommandError;
+use crate::internal;
 use crate::plan::{self, Plan};
 use crate::reply::{Protocol, Reply};
 use crate::table::Scope;
@@ -63,6 +65,13 @@ impl Commands {
         reply: &mut Reply,
     ) -> Result<(), CommandError> {
         let args = Args::of_list(&request.args);
+        if usize::from(request.database) >= DATABASES_MAX {
+            return Err(CommandError::DatabaseIndex);
+        }
+        if internal::is_internal(args.at(0)) {
+            reply.raw(&internal::run(transaction, request, &self.contexts)?);
+            return Ok(());
+        }
         let plan = plan::plan(args, transaction.env().view.layout.partitions())?;
         // What another node sends is checked before it is believed.
         if !plan.partitions.iter().all(|partition| request.partitions.contains(partition)) {

@@ -4,12 +4,12 @@ use crate::table::Command;
 
 mod cluster;
 mod connection;
-mod copying;
+pub(crate) mod copying;
 mod counters;
 pub(crate) mod documents;
 mod expiry;
 mod keys;
-mod lcs;
+pub(crate) mod lcs;
 mod server;
 mod set;
 mod strings;

@@ -18,11 +18,15 @@ pub mod error;
 mod expire_time;
 mod families;
 pub mod glob;
+pub mod internal;
 pub mod introspect;
 mod key;
 mod numbers;
 pub mod plan;
 pub mod reply;
+mod resp;
+pub mod scan;
+pub mod scatter;
 pub mod table;
 pub mod usage;
 

@@ -1,0 +1,291 @@
+//! Walks over the rows of partitions: what SCAN, KEYS, DBSIZE, RANDOMKEY and FLUSHALL are made of.
+
+use bytes::Bytes;
+use larder_cluster::id::PartitionId;
+use larder_cluster::partition::Target;
+use larder_cluster::request::{Access, Request};
+use larder_cluster::row_key::RowKey;
+use larder_cluster::transaction::{Place, Transaction};
+use larder_crdt::{DecodeError, Reader, Row, Writer};
+
+use super::{malformed, name, opened, request};
+use crate::error::CommandError;
+use crate::glob;
+use crate::key;
+use crate::scan::{Filter, Page, Position};
+
+/// Rows that are looked at between two looks at the limits of a walk.
+const ROWS_AT_A_TIME: usize = 256;
+/// Rows that one step of a flush looks at, so that no lock is held for long.
+const FLUSH_ROWS_MAX: usize = 4096;
+
+/// Rows of one partition in order, from the first one after `after`; and whether there are more.
+fn rows(
+    transaction: &mut Transaction<'_, '_>,
+    partition: PartitionId,
+    after: Option<&RowKey>,
+    count: usize,
+) -> Result<(Vec<(RowKey, Row)>, bool), CommandError> {
+    let store = transaction.env().store;
+    let (partition, target) = transaction.partition(partition);
+    let copy = match target {
+        Target::Main => partition.main.as_ref(),
+        Target::Fallback => partition.fallback.as_ref(),
+    };
+    match copy {
+        Some(copy) => Ok(copy.rows.range(store, after, count)?),
+        None => Ok((Vec::new(), false)),
+    }
+}
+
+fn is_key(row_key: &RowKey, row: &Row, database: u8, now_ms: u64) -> bool {
+    row_key.database() == database
+        && row_key.element().is_empty()
+        && key::exists(row, now_ms)
+}
+
+/// Asks for keys from `position` on, about `count` rows' worth of them, in `partitions`: a run of
+/// neighbours that begins with the position's.
+pub(crate) fn scan_request(
+    database: u8,
+    partitions: &[PartitionId],
+    position: Position,
+    count: usize,
+    filter: &Filter,
+) -> Request {
+    let mut writer = Writer::new();
+    writer.u64_be(position.0);
+    writer.varint(count as u64);
+    filter.encode(&mut writer);
+    let args = vec![Bytes::from_static(name::SCAN), Bytes::from(writer.into_vec())];
+    request(database, Access::Read, partitions, args)
+}
+
+/// Reads the answer to [`scan_request`].
+pub(crate) fn scanned(answer: &[u8]) -> Result<Page, CommandError> {
+    Page::decode(&mut opened(answer)?).map_err(malformed)
+}
+
+pub(super) fn run_scan(
+    transaction: &mut Transaction<'_, '_>,
+    request: &Request,
+    args: &[Bytes],
+    answer: &mut Writer,
+) -> Result<(), CommandError> {
+    let mut reader = Reader::new(args.first().map(|arg| &arg[..]).unwrap_or_default());
+    let mut read = || {
+        let position = Position(reader.u64_be()?);
+        let count = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
+        Ok((position, count, Filter::decode(&mut reader)?))
+    };
+    let (position, count, filter) = read().map_err(malformed)?;
+    let partitions = transaction.env().view.layout.partitions();
+    let mut page = Page { next: position, visited: 0, keys: Vec::new() };
+    for partition in &request.partitions {
+        if *partition < position.partition(partitions) {
+            continue;
+        }
+        let from = page.next.max(Position::begin(*partition, partitions));
+        page.next = scan_one(transaction, request, *partition, from, count, &filter, &mut page)?;
+        if page.visited >= count {
+            break;
+        }
+    }
+    page.encode(answer);
+    Ok(())
+}
+
+/// Walks one partition until its end or until enough rows were visited; gives the position behind.
+fn scan_one(
+    transaction: &mut Transaction<'_, '_>,
+    request: &Request,
+    partition: PartitionId,
+    from: Position,
+    count: usize,
+    filter: &Filter,
+    page: &mut Page,
+) -> Result<Position, CommandError> {
+    let (now_ms, partitions) = (transaction.now_ms(), transaction.env().view.layout.partitions());
+    let mut after = RowKey::at_hash(from.hash(partitions));
+    let mut last = None;
+    loop {
+        let (found, more) = rows(transaction, partition, Some(&after), ROWS_AT_A_TIME)?;
+        for (row_key, row) in &found {
+            let here = Position::of(partition, row_key.hash(), partitions);
+            // A position names all rows of its hash, so a page ends between two of them.
+            if page.visited >= count && last != Some(here) {
+                return Ok(here);
+            }
+            last = Some(here);
+            page.visited += 1;
+            if is_key(row_key, row, request.database, now_ms)
+                && filter.matches(row_key.key(), key::kind(row, now_ms))
+            {
+                page.keys.push(Bytes::copy_from_slice(row_key.key()));
+            }
+        }
+        match found.last() {
+            Some((row_key, _)) if more => after = row_key.clone(),
+            _ => return Ok(Position::behind(partition, partitions)),
+        }
+    }
+}
+
+/// Asks how many keys there are.
+#[must_use]
+pub fn count_request(database: u8, partitions: &[PartitionId]) -> Request {
+    request(database, Access::Read, partitions, vec![Bytes::from_static(name::COUNT)])
+}
+
+/// Reads the answer to [`count_request`].
+///
+/// # Errors
+/// What the node answered instead.
+pub fn counted(answer: &[u8]) -> Result<u64, CommandError> {
+    opened(answer)?.varint().map_err(malformed)
+}
+
+pub(super) fn run_count(
+    transaction: &mut Transaction<'_, '_>,
+    request: &Request,
+    answer: &mut Writer,
+) {
+    let mut count = 0;
+    for partition in &request.partitions {
+        let (partition, target) = transaction.partition(*partition);
+        let copy = match target {
+            Target::Main => partition.main.as_ref(),
+            Target::Fallback => partition.fallback.as_ref(),
+        };
+        let keys = copy.and_then(|copy| copy.rows.keys().get(usize::from(request.database)));
+        count += keys.copied().unwrap_or(0);
+    }
+    answer.varint(count);
+}
+
+/// Asks for one key of a partition: the first at or after a place that `random` names, round the
+/// partition's end.
+#[must_use]
+pub fn pick_request(database: u8, partition: PartitionId, random: u64) -> Request {
+    let args = vec![Bytes::from_static(name::PICK), Bytes::copy_from_slice(&random.to_be_bytes())];
+    request(database, Access::Read, &[partition], args)
+}
+
+/// Reads the answer to [`pick_request`]; `None` if the partition has no key.
+///
+/// # Errors
+/// What the node answered instead.
+pub fn picked(answer: &[u8]) -> Result<Option<Bytes>, CommandError> {
+    let mut reader = opened(answer)?;
+    let mut read = || match reader.u8()? {
+        0 => Ok(None),
+        _ => Ok(Some(Bytes::copy_from_slice(reader.rest()))),
+    };
+    read().map_err(malformed)
+}
+
+pub(super) fn run_pick(
+    transaction: &mut Transaction<'_, '_>,
+    request: &Request,
+    args: &[Bytes],
+    answer: &mut Writer,
+) -> Result<(), CommandError> {
+    let random = args.first().and_then(|arg| <[u8; 8]>::try_from(&arg[..]).ok());
+    let random = u64::from_be_bytes(random.ok_or_else(|| malformed(DecodeError::Truncated))?);
+    let &[partition] = &request.partitions[..] else {
+        return Err(malformed(DecodeError::Inconsistent));
+    };
+    // Hashes of a partition share their first bits unless keys have tags: spread what is left.
+    let partitions = transaction.env().view.layout.partitions();
+    let shared = u64::from(partition.0).checked_shl(64 - partitions.bits()).unwrap_or(0);
+    let start = shared | random.checked_shr(partitions.bits()).unwrap_or(0);
+    let now_ms = transaction.now_ms();
+    for (from, until) in [(start, u64::MAX), (0, start)] {
+        let mut after = RowKey::at_hash(from);
+        loop {
+            let (found, more) = rows(transaction, partition, Some(&after), ROWS_AT_A_TIME)?;
+            let mut within = found.iter().take_while(|(row_key, _)| row_key.hash() <= until);
+            let hit = within.find(|(row_key, row)| is_key(row_key, row, request.database, now_ms));
+            if let Some((row_key, _)) = hit {
+                answer.u8(1);
+                answer.raw(row_key.key());
+                return Ok(());
+            }
+            match found.last() {
+                Some((row_key, _)) if more && row_key.hash() <= until => after = row_key.clone(),
+                _ => break,
+            }
+        }
+    }
+    answer.u8(0);
+    Ok(())
+}
+
+/// Removes the keys of one database, or of all, from one partition: some thousand at a time, from
+/// the row after `after`.
+#[must_use]
+pub fn flush_request(
+    database: Option<u8>,
+    partition: PartitionId,
+    after: Option<&RowKey>,
+) -> Request {
+    let mut writer = Writer::new();
+    writer.u8(u8::from(database.is_none()));
+    if let Some(after) = after {
+        after.encode(&mut writer);
+    }
+    let args = vec![Bytes::from_static(name::FLUSH), Bytes::from(writer.into_vec())];
+    request(database.unwrap_or(0), Access::Write, &[partition], args)
+}
+
+/// Reads the answer to [`flush_request`]: after which row to go on, `None` at the end.
+///
+/// # Errors
+/// What the node answered instead.
+pub fn flushed(answer: &[u8]) -> Result<Option<RowKey>, CommandError> {
+    let mut reader = opened(answer)?;
+    if reader.is_empty() { Ok(None) } else { RowKey::decode(&mut reader).map(Some).map_err(malformed) }
+}
+
+pub(super) fn run_flush(
+    transaction: &mut Transaction<'_, '_>,
+    request: &Request,
+    args: &[Bytes],
+    answer: &mut Writer,
+) -> Result<(), CommandError> {
+    let mut reader = Reader::new(args.first().map(|arg| &arg[..]).unwrap_or_default());
+    let mut read = || {
+        let all = reader.u8()? != 0;
+        let after = if reader.is_empty() { None } else { Some(RowKey::decode(&mut reader)?) };
+        Ok((all, after))
+    };
+    let (all, mut after) = read().map_err(malformed)?;
+    let &[partition] = &request.partitions[..] else {
+        return Err(malformed(DecodeError::Inconsistent));
+    };
+    let now_ms = transaction.now_ms();
+    for _ in 0..FLUSH_ROWS_MAX / ROWS_AT_A_TIME {
+        let (found, more) = rows(transaction, partition, after.as_ref(), ROWS_AT_A_TIME)?;
+        for (row_key, row) in &found {
+            let is_meant = all || row_key.database() == request.database;
+            let has_something = row.siblings().iter().any(|sibling| !sibling.value.is_reset());
+            if is_meant && has_something {
+                let place = Place { partition, key: row_key.clone() };
+                transaction.edit(&place, |edit| key::remove(edit, now_ms))?;
+            }
+        }
+        match found.last() {
+            Some((row_key, _)) if more => after = Some(row_key.clone()),
+            _ => return Ok(()),
+        }
+    }
+    if let Some(after) = after {
+        after.encode(answer);
+    }
+    Ok(())
+}
+
+/// Whether a pattern that lists keys matches; `*` alone matches the empty key as well.
+pub(crate) fn matches(pattern: &[u8], key: &[u8]) -> bool {
+    pattern == b"*" || glob::matches(pattern, key)
+}
