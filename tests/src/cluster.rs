@@ -270,6 +270,25 @@ impl Cluster {
         Ok(())
     }
 
+    /// Cuts one node off from all others and asks it until the answer is `Ok`: what it says then, it
+    /// has itself. Heals the cut in any case.
+    ///
+    /// # Errors
+    /// The last answer.
+    pub fn alone<T>(
+        &self,
+        index: usize,
+        mut ask: impl FnMut(&mut Client) -> Checked<T>,
+    ) -> Checked<T> {
+        self.cut(&[index])?;
+        let name = self.node(index).name();
+        let answer = until(&format!("{name} alone answers"), PATIENCE, || {
+            ask(&mut self.client(index)?)
+        });
+        self.heal(&[index])?;
+        answer
+    }
+
     /// Waits until every running node answers `line` with `wanted`.
     ///
     /// # Errors

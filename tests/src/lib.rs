@@ -13,6 +13,7 @@ pub mod client;
 pub mod cluster;
 pub mod demo;
 pub mod failure;
+pub mod load;
 pub mod node;
 pub mod process;
 pub mod value;

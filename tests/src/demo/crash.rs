@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::redis_cli::{Form, run, says};
 use super::walk::{PATIENCE, Walk};
+use crate::client::Client;
 use crate::failure::{Checked, Failure, ensure};
 use crate::value::text;
 use crate::wait::until;
@@ -105,20 +106,14 @@ fn ask_alone(walk: &Walk<'_>) -> Checked {
         "Reads go to whoever has a key, so to see what {name} itself has, we cut it off for a moment \
          and ask it for all of these keys."
     ));
-    walk.cluster.cut(&[VICTIM])?;
-    let outcome = walk.step(
-        &format!("alone, {name} has every write of its share, and no deleted key"),
-        || until("the node knows what it has", PATIENCE, || own_share(walk)),
-    );
-    walk.cluster.heal(&[VICTIM])?;
-    let own = outcome?;
+    let claim = format!("alone, {name} has every write of its share, and no deleted key");
+    let own = walk.step(&claim, || walk.cluster.alone(VICTIM, own_share))?;
     walk.screen
         .say(&format!("It holds {own} of the {WRITTEN} new keys."));
     Ok(())
 }
 
-fn own_share(walk: &Walk<'_>) -> Checked<usize> {
-    let mut client = walk.cluster.client(VICTIM)?;
+fn own_share(client: &mut Client) -> Checked<usize> {
     let mut own = 0;
     for index in 0..WRITTEN {
         let seen = client.ask(&format!("GET new:{index}"))?;
