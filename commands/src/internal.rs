@@ -28,6 +28,7 @@ mod name {
     pub(super) const DUMP: &[u8] = b"\0dump";
     pub(super) const LOAD: &[u8] = b"\0load";
     pub(super) const DROP: &[u8] = b"\0drop";
+    pub(super) const SETTLE: &[u8] = b"\0settle";
 }
 
 /// Whether `name` is that of an internal command.
@@ -54,9 +55,22 @@ pub(crate) fn run(
         name::DUMP => transfer::run_dump(transaction, request, args, &mut answer)?,
         name::LOAD => transfer::run_load(transaction, request, args, contexts, &mut answer)?,
         name::DROP => transfer::run_drop(transaction, request, args, contexts)?,
+        // It changes nothing: what counts is that its answer waits for the copies asked for.
+        name::SETTLE => {}
         _ => return Err(malformed(DecodeError::UnknownTag)),
     }
     Ok(answer.into_vec())
+}
+
+/// Asks that everything written in a partition before is on `copies` nodes' disks; the answer comes
+/// when it is.
+#[must_use]
+pub fn settle_request(partition: PartitionId, copies: u8) -> Request {
+    let args = vec![Bytes::from_static(name::SETTLE)];
+    let mut request = request(0, Access::Write, &[partition], args);
+    request.repeatable = true;
+    request.write_copies = copies;
+    request
 }
 
 /// The content of an answer.

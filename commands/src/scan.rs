@@ -203,6 +203,21 @@ impl Scan {
         walk::scan_request(database, partitions, self.position, count, &self.filter)
     }
 
+    /// Asks for the next page of one partition: from where the walk is if it is there, else from
+    /// the partition's beginning. For asking several at a time, whose answers are then taken in
+    /// order as long as each goes on where the last one ended.
+    #[must_use]
+    pub fn request_ahead(
+        &self,
+        database: u8,
+        partition: PartitionId,
+        partitions: Partitions,
+    ) -> Request {
+        let position = self.position.max(Position::begin(partition, partitions));
+        let count = (self.count - self.visited.min(self.count)).min(KEYS_ROWS_MAX);
+        walk::scan_request(database, &[partition], position, count, &self.filter)
+    }
+
     /// Takes the answer to [`Scan::request`].
     ///
     /// # Errors

@@ -21,13 +21,15 @@ use crate::client::listen;
 use crate::link::handshake::Identity;
 use crate::link::{LinkError, LinkLimits, Links};
 use crate::logging::LogControl;
-use crate::runtime::{Background, Runtime, SystemClock, core_settings};
+use crate::peers::{About, Peers, split};
+use crate::runtime::{Background, Runtime, SystemClock, clock_unix_ms, core_settings};
 use crate::secret::{ClusterSecret, SecretError};
 use crate::server::Server;
-use crate::settings::check::{BindAddress, bind_addresses, peer_port};
-use crate::settings::source::Loaded;
 use crate::settings::Settings;
+use crate::settings::check::{BindAddress, bind_addresses, peer_port};
 use crate::settings::live::LiveSettings;
+use crate::settings::source::Loaded;
+use crate::stats;
 
 /// How long a new node looks for the cluster that it is to join before it says so again.
 const JOIN_PATIENCE: Duration = Duration::from_secs(10);
@@ -91,8 +93,11 @@ pub async fn boot(loaded: Loaded, log: LogControl) -> Result<Booted, BootError> 
     let store_settings = larder_storage::Settings::default();
     let store: Arc<dyn Store> = Arc::new(RocksStore::open(&settings.dir, &store_settings)?);
     let variable = std::env::var(crate::secret::VARIABLE).ok();
-    let secret =
-        ClusterSecret::find(variable.as_deref(), &settings.cluster_secret_file, &settings.dir)?;
+    let secret = ClusterSecret::find(
+        variable.as_deref(),
+        &settings.cluster_secret_file,
+        &settings.dir,
+    )?;
     if secret.is_exposed() {
         tracing::warn!("the file of the cluster's secret can be read by other users");
     }
@@ -115,8 +120,19 @@ pub async fn boot(loaded: Loaded, log: LogControl) -> Result<Booted, BootError> 
     };
     let commands = Arc::new(Commands::new(ContextKey::from_secret(secret.as_bytes())));
     let core = core_settings(&settings);
-    let node = Node::open(store.clone(), commands.clone(), core, fresh, run, clock.now())?;
-    let own = node.view().layout.entry(node.id()).map(|entry| entry.address.clone());
+    let node = Node::open(
+        store.clone(),
+        commands.clone(),
+        core,
+        fresh,
+        run,
+        clock.now(),
+    )?;
+    let own = node
+        .view()
+        .layout
+        .entry(node.id())
+        .map(|entry| entry.address.clone());
     match own {
         Some(own) if own != address => {
             let id = node.id();
@@ -127,11 +143,17 @@ pub async fn boot(loaded: Loaded, log: LogControl) -> Result<Booted, BootError> 
     }
 
     let carrier = Arc::new(LinkCarrier::default());
-    let bridge = Arc::new(Bridge::default());
+    let known = Arc::new(Peers::default());
+    let about = About {
+        clients: clients_reach(&settings, &client_listeners, &address)?,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    known.learn(node.id(), about.clone());
+    let bridge = Arc::new(Bridge::new(known.clone()));
     let identity = Identity {
         node: node.id(),
         cluster: node.view().layout.cluster(),
-        info: Bytes::new(),
+        info: about.encode(),
     };
     let links = Links::new(secret, identity, LinkLimits::default(), bridge.clone())?;
     carrier.connect(links.clone());
@@ -143,11 +165,25 @@ pub async fn boot(loaded: Loaded, log: LogControl) -> Result<Booted, BootError> 
         links.listen(listener);
     }
     let clients = addresses(&client_listeners)?;
-    let server = Arc::new(Server::new(runtime, commands, links, log, clients.clone()));
+    let server = Arc::new(Server::new(
+        runtime,
+        commands,
+        links,
+        log,
+        known,
+        clients.clone(),
+    ));
+    server.metrics.start_time.set(clock_unix_ms() / 1000);
+    tokio::spawn(stats::sample(Arc::downgrade(&server)));
     for listener in client_listeners {
         tokio::spawn(listen(server.clone(), listener));
     }
-    Ok(Booted { server, background, clients, peers })
+    Ok(Booted {
+        server,
+        background,
+        clients,
+        peers,
+    })
 }
 
 /// The state of a node whose directory is new: the first of a cluster, or one that joins.
@@ -171,7 +207,10 @@ async fn first_state(
         return Ok(NodeState { id, layout });
     }
     let layout = find_cluster(settings, secret, id).await?;
-    Ok(NodeState { id, layout: layout.with_joining(joiner)? })
+    Ok(NodeState {
+        id,
+        layout: layout.with_joining(joiner)?,
+    })
 }
 
 /// Asks the nodes of the setting `join` for the layout of their cluster, until one answers.
@@ -181,7 +220,11 @@ async fn find_cluster(
     node: NodeId,
 ) -> Result<Layout, BootError> {
     let (wanted, mut found) = LayoutWanted::new();
-    let identity = Identity { node, cluster: 0, info: Bytes::new() };
+    let identity = Identity {
+        node,
+        cluster: 0,
+        info: Bytes::new(),
+    };
     let links = Links::new(secret.clone(), identity, LinkLimits::default(), wanted)?;
     for address in &settings.join.0 {
         links.dial(address);
@@ -207,7 +250,11 @@ fn random() -> Result<u128, BootError> {
 async fn bind(words: &[String], port: u16) -> Result<Vec<TcpListener>, BootError> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     let mut port = port;
-    for BindAddress { address, may_be_missing } in bind_addresses(words).map_err(BootError::Setting)? {
+    for BindAddress {
+        address,
+        may_be_missing,
+    } in bind_addresses(words).map_err(BootError::Setting)?
+    {
         let address = SocketAddr::new(address, port);
         match TcpListener::bind(address).await {
             Ok(listener) => {
@@ -225,14 +272,21 @@ async fn bind(words: &[String], port: u16) -> Result<Vec<TcpListener>, BootError
 }
 
 fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, BootError> {
-    Ok(listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?)
+    Ok(listeners
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?)
 }
 
 /// Where peers reach this node, as the layout tells them.
 fn announced(settings: &Settings, peers: &[SocketAddr]) -> String {
     let port = peers.first().map_or(0, SocketAddr::port);
     match &settings.announce_address {
-        Some(address) if address.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok()) => {
+        Some(address)
+            if address
+                .rsplit_once(':')
+                .is_some_and(|(_, p)| p.parse::<u16>().is_ok()) =>
+        {
             address.clone()
         }
         Some(host) => format!("{host}:{port}"),
@@ -243,3 +297,29 @@ fn announced(settings: &Settings, peers: &[SocketAddr]) -> String {
     }
 }
 
+/// Where clients reach this node, as it tells its peers: the first address that is not a wildcard,
+/// or else the host that it announces to peers.
+fn clients_reach(
+    settings: &Settings,
+    listeners: &[TcpListener],
+    announced: &str,
+) -> Result<String, BootError> {
+    let addresses = addresses(listeners)?;
+    let port = addresses.first().map_or(0, SocketAddr::port);
+    let own = addresses
+        .iter()
+        .find(|address| !address.ip().is_unspecified());
+    let host = split(announced).map_or("127.0.0.1", |(host, _)| host);
+    let named = |host: &str| {
+        if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        }
+    };
+    Ok(match (&settings.announce_address, own) {
+        (None, Some(address)) => address.to_string(),
+        // A host that is announced is meant for all who come from elsewhere.
+        _ => named(host),
+    })
+}

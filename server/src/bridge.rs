@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::link::{LinkEvents, Links, Sent};
+use crate::peers::{About, Peers};
 use crate::runtime::{Carrier, Runtime};
 
 /// Bytes that may wait for a peer before the core holds back what can wait.
@@ -21,9 +22,19 @@ const CROWDED_BYTES: usize = 8 << 20;
 #[derive(Default)]
 pub struct Bridge {
     runtime: OnceLock<Arc<Runtime>>,
+    peers: Arc<Peers>,
 }
 
 impl Bridge {
+    /// Keeps in `peers` what they tell of themselves.
+    #[must_use]
+    pub fn new(peers: Arc<Peers>) -> Self {
+        Self {
+            runtime: OnceLock::new(),
+            peers,
+        }
+    }
+
     /// From here on events go to `runtime`. Call before the links listen or dial.
     pub fn connect(&self, runtime: Arc<Runtime>) {
         // A second runtime does not exist: one process, one node.
@@ -32,8 +43,9 @@ impl Bridge {
 }
 
 impl LinkEvents for Bridge {
-    fn on_up(&self, peer: NodeId, _info: Bytes) {
+    fn on_up(&self, peer: NodeId, info: Bytes) {
         tracing::info!(%peer, "link is up");
+        self.peers.learn(peer, About::decode(&info));
         if let Some(runtime) = self.runtime.get() {
             runtime.link_up(peer);
         }
@@ -101,7 +113,10 @@ impl Carrier for LinkCarrier {
 
     fn crowded(&self) -> Vec<(NodeId, bool)> {
         let links = self.links.get().map(Links::list).unwrap_or_default();
-        links.into_iter().map(|link| (link.peer, link.queued_bytes > CROWDED_BYTES)).collect()
+        links
+            .into_iter()
+            .map(|link| (link.peer, link.queued_bytes > CROWDED_BYTES))
+            .collect()
     }
 }
 
@@ -115,7 +130,12 @@ impl LayoutWanted {
     #[must_use]
     pub fn new() -> (Arc<Self>, oneshot::Receiver<Layout>) {
         let (sender, receiver) = oneshot::channel();
-        (Arc::new(Self { found: Mutex::new(Some(sender)) }), receiver)
+        (
+            Arc::new(Self {
+                found: Mutex::new(Some(sender)),
+            }),
+            receiver,
+        )
     }
 }
 

@@ -46,3 +46,9 @@ pub const METRICS_CONNECTIONS_MAX: usize = 16;
 pub const METRICS_REQUEST_BYTES_MAX: usize = 8 * 1024;
 /// Seconds that a request for metrics may take.
 pub const METRICS_SECONDS_MAX: u64 = 5;
+/// Kinds of errors that INFO tells apart.
+pub const ERROR_KINDS_MAX: usize = 128;
+/// Arguments of a command that SLOWLOG keeps.
+pub const SLOW_ARGS_MAX: usize = 32;
+/// Bytes of an argument that SLOWLOG keeps.
+pub const SLOW_ARG_BYTES_MAX: usize = 128;

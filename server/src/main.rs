@@ -53,7 +53,12 @@ async fn run(loaded: Loaded, log: LogControl) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let Booted { server, background, clients, peers } = booted;
+    let Booted {
+        server,
+        background,
+        clients,
+        peers,
+    } = booted;
     tracing::info!(node = %server.runtime.node.id(), ?clients, ?peers, "ready to take commands");
     larder_server::shutdown::wait(&server).await;
     server.links.close().await;

@@ -99,6 +99,12 @@ metrics! {
     commands: Counter = "larder_commands_total";
     /// Commands of clients that were answered with an error.
     errors: Counter = "larder_errors_total";
+    /// Commands of clients of this node that other nodes ran.
+    forwarded: Counter = "larder_forwarded_commands_total";
+    /// Reads that found their key.
+    hits: Counter = "larder_hits_total";
+    /// Reads that did not find their key.
+    misses: Counter = "larder_misses_total";
     /// Bytes that clients sent.
     received_bytes: Counter = "larder_received_bytes_total";
     /// Bytes that clients were sent.

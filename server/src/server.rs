@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use larder_cluster::token::Partitions;
 use larder_commands::Commands;
@@ -11,8 +10,12 @@ use tokio::sync::watch;
 use crate::client::Clients;
 use crate::link::Links;
 use crate::logging::LogControl;
+use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
+use crate::slow_log::SlowLog;
+use crate::stats::Stats;
 
 /// What all connections of a node share.
 pub struct Server {
@@ -28,8 +31,14 @@ pub struct Server {
     pub clients: Clients,
     /// Where clients are taken.
     pub addresses: Vec<SocketAddr>,
-    /// Figures.
+    /// What the other nodes tell of themselves.
+    pub peers: Arc<Peers>,
+    /// Totals.
+    pub metrics: Arc<Metrics>,
+    /// Figures that only INFO shows.
     pub stats: Stats,
+    /// Commands that took long.
+    pub slow_log: SlowLog,
     /// How many partitions the ring has.
     pub partitions: Partitions,
     /// Set when the process is to end; says whether what waits for other replicas is awaited.
@@ -43,25 +52,6 @@ pub struct Shutdown {
     pub waits: bool,
 }
 
-/// Figures that connections count.
-#[derive(Debug, Default)]
-pub struct Stats {
-    /// Commands run.
-    pub commands: AtomicU64,
-    /// Commands answered by an error.
-    pub errors: AtomicU64,
-    /// Reads that found their key.
-    pub hits: AtomicU64,
-    /// Reads that did not.
-    pub misses: AtomicU64,
-    /// Commands that other nodes ran for clients of this one.
-    pub forwarded: AtomicU64,
-    /// Bytes read from clients.
-    pub input_bytes: AtomicU64,
-    /// Bytes written to clients.
-    pub output_bytes: AtomicU64,
-}
-
 impl Server {
     /// Puts the parts together.
     #[must_use]
@@ -70,6 +60,7 @@ impl Server {
         commands: Arc<Commands>,
         links: Links,
         log: LogControl,
+        peers: Arc<Peers>,
         addresses: Vec<SocketAddr>,
     ) -> Self {
         let partitions = runtime.node.view().layout.partitions();
@@ -81,7 +72,10 @@ impl Server {
             log,
             clients: Clients::default(),
             addresses,
+            peers,
+            metrics: Arc::default(),
             stats: Stats::default(),
+            slow_log: SlowLog::default(),
             shutdown: watch::Sender::new(None),
         }
     }

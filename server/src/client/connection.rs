@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use super::info::ClientInfo;
 use super::step::{Batch, Step};
+use super::written::Written;
 use crate::limits::{ARGS_MAX, INPUT_BYTES_KEPT, PENDING_REPLIES_MAX, REPLY_BYTES_PER_WRITE};
 use crate::resp::request::{RequestLimits, RequestParser};
 use crate::runtime::clock_unix_ms;
@@ -36,6 +37,8 @@ pub enum Silence {
     On,
     /// The next one.
     Next,
+    /// The one after the one that said so, which has no reply either.
+    AfterThis,
 }
 
 /// A client's connection and what it has said so far.
@@ -52,11 +55,20 @@ pub struct Connection {
     pub reply: Reply,
     /// CLIENT REPLY.
     pub silence: Silence,
-    /// The last write's place, for WAIT: what the node had signed then is behind it.
-    pub wrote: bool,
+    /// Where it has written, for WAIT.
+    pub written: Written,
     parser: RequestParser,
     /// Replies that come from elsewhere: where they stand among the bytes of `reply`.
-    pub(super) pending: VecDeque<(usize, oneshot::Receiver<CoreReply>)>,
+    pub(super) pending: VecDeque<Awaited>,
+}
+
+/// A reply that comes from elsewhere.
+pub(super) struct Awaited {
+    /// Where it stands among the bytes of `reply`.
+    pub(super) at: usize,
+    pub(super) receiver: oneshot::Receiver<CoreReply>,
+    /// Whether CLIENT REPLY drops it.
+    pub(super) is_silent: bool,
 }
 
 /// How a batch of requests ended.
@@ -75,10 +87,12 @@ struct Ran {
 
 /// Serves a client until it goes.
 pub async fn serve(server: Arc<Server>, mut stream: TcpStream, info: Arc<ClientInfo>) {
+    server.metrics.clients.add(1);
     let mut connection = Connection::new(server.clone(), info.clone());
     // A client that breaks off is nobody's mistake.
     let _ = connection.talk(&mut stream).await;
     server.clients.dismiss(info.id);
+    server.metrics.clients.subtract(1);
 }
 
 impl Connection {
@@ -91,7 +105,7 @@ impl Connection {
             authenticated,
             reply: Reply::new(Protocol::Resp2),
             silence: Silence::default(),
-            wrote: false,
+            written: Written::default(),
             parser: RequestParser::new(),
             pending: VecDeque::new(),
         }
@@ -146,6 +160,7 @@ impl Connection {
         }
         let wanted = self.parser.wanted(input.len()).max(INPUT_BYTES_KEPT / 2);
         input.reserve(wanted);
+        let before = input.len();
         let timeout_s = self.server.settings().timeout;
         let read = async {
             tokio::select! {
@@ -164,13 +179,25 @@ impl Connection {
         if input.len() as u64 > self.server.settings().client_query_buffer_limit.0 {
             return Ok(false);
         }
-        self.info.input_bytes.store(input.len() as u64, Ordering::Relaxed);
+        self.server
+            .metrics
+            .received_bytes
+            .add((input.len() - before) as u64);
+        self.info
+            .input_bytes
+            .store(input.len() as u64, Ordering::Relaxed);
         Ok(go_on && !self.info.is_killed.load(Ordering::Acquire))
     }
 
     /// Runs the complete requests of `input`.
     fn run_batch(&mut self, input: &mut BytesMut) -> Ran {
-        let mut ran = Ran { alone: None, closes: false, more: false, replies: 0, wrote: false };
+        let mut ran = Ran {
+            alone: None,
+            closes: false,
+            more: false,
+            replies: 0,
+            wrote: false,
+        };
         if input.is_empty() {
             return ran;
         }
@@ -188,6 +215,7 @@ impl Connection {
                 Ok(Some(length)) => length,
                 Ok(None) => break,
                 Err(error) => {
+                    server.metrics.protocol_errors.add(1);
                     CommandError::from(error).write_to(&mut self.reply);
                     ran.closes = true;
                     ran.replies += 1;
@@ -201,7 +229,7 @@ impl Connection {
                 ran.replies += 1;
                 match step {
                     Step::Done => self.silence_from(before),
-                    Step::Pending => {}
+                    Step::Pending => self.silence_pending(),
                     Step::Alone => {
                         ran.replies -= 1;
                         ran.alone = Some(args.to_owned());
@@ -213,14 +241,14 @@ impl Connection {
             if ran.alone.is_some() || ran.closes {
                 break;
             }
-            if self.reply.len() > REPLY_BYTES_PER_WRITE
-                || self.pending.len() >= PENDING_REPLIES_MAX
+            if self.reply.len() > REPLY_BYTES_PER_WRITE || self.pending.len() >= PENDING_REPLIES_MAX
             {
                 ran.more = true;
                 break;
             }
         }
         ran.wrote = batch.wrote;
+        batch.finish();
         self.parser = parser;
         ran
     }
@@ -235,6 +263,16 @@ impl Connection {
                 self.reply.truncate(before);
                 self.silence = Silence::Off;
             }
+            Silence::AfterThis => self.silence = Silence::Next,
+        }
+    }
+
+    /// As [`Connection::silence_from`], for the reply that was awaited last.
+    fn silence_pending(&mut self) {
+        let is_silent = matches!(self.silence, Silence::On | Silence::Next);
+        self.silence_from(self.reply.len());
+        if let Some(awaited) = self.pending.back_mut() {
+            awaited.is_silent = is_silent;
         }
     }
 
@@ -254,7 +292,17 @@ impl Connection {
         let runtime = &self.server.runtime;
         tokio::task::yield_now().await;
         runtime.commit()?;
-        if runtime.syncs_always() { runtime.synced().await } else { Ok(()) }
+        if runtime.syncs_always() {
+            runtime.synced().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// As [`Connection::commit`], for a command that runs alone.
+    pub(crate) async fn synced(&self) -> Result<(), CommandError> {
+        let committed = self.commit().await;
+        committed.map_err(|error| CommandError::DiskFailed(error.to_string()))
     }
 
     /// The disk did not take what the batch has changed: every reply of it becomes that error.
@@ -268,26 +316,39 @@ impl Connection {
 
     async fn write_out(&mut self, stream: &mut TcpStream) -> std::io::Result<()> {
         let mut written = 0;
-        while let Some((at, receiver)) = self.pending.pop_front() {
+        while let Some(Awaited {
+            at,
+            receiver,
+            is_silent,
+        }) = self.pending.pop_front()
+        {
             if at > written {
-                stream.write_all(self.reply.as_bytes().get(written..at).unwrap_or_default()).await?;
+                stream
+                    .write_all(self.reply.as_bytes().get(written..at).unwrap_or_default())
+                    .await?;
                 written = at;
             }
             let reply = receiver.await.unwrap_or(CoreReply::Unknown);
             let mut own = Reply::new(self.reply.protocol());
             super::step::write_core_reply(&mut own, reply);
-            if self.silence != Silence::On {
+            if !is_silent {
                 stream.write_all(own.as_bytes()).await?;
+                self.server.metrics.sent_bytes.add(own.len() as u64);
             }
         }
         if self.reply.len() > written {
-            stream.write_all(self.reply.as_bytes().get(written..).unwrap_or_default()).await?;
+            stream
+                .write_all(self.reply.as_bytes().get(written..).unwrap_or_default())
+                .await?;
         }
+        self.server.metrics.sent_bytes.add(self.reply.len() as u64);
         self.reply.clear();
         if self.reply.buffer_mut().capacity() > 4 * REPLY_BYTES_PER_WRITE {
             self.reply.buffer_mut().shrink_to(REPLY_BYTES_PER_WRITE);
         }
-        self.info.active_ms.fetch_max(clock_unix_ms(), Ordering::Relaxed);
+        self.info
+            .active_ms
+            .fetch_max(clock_unix_ms(), Ordering::Relaxed);
         Ok(())
     }
 }

@@ -93,7 +93,11 @@ impl ClientInfo {
             self.input_bytes.load(Ordering::Relaxed),
             self.output_bytes.load(Ordering::Relaxed),
             self.input_bytes.load(Ordering::Relaxed) + self.output_bytes.load(Ordering::Relaxed),
-            if words.command.is_empty() { "NULL" } else { &words.command },
+            if words.command.is_empty() {
+                "NULL"
+            } else {
+                &words.command
+            },
             self.protocol.load(Ordering::Relaxed),
             words.library,
             words.library_version,
@@ -106,10 +110,6 @@ impl ClientInfo {
 pub struct Clients {
     next: AtomicU64,
     connected: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
-    /// Connections that were taken since the start.
-    pub accepted: AtomicU64,
-    /// Connections that were turned away.
-    pub rejected: AtomicU64,
 }
 
 impl Clients {
@@ -122,7 +122,6 @@ impl Clients {
     ) -> Option<Arc<ClientInfo>> {
         let mut connected = self.connected.lock();
         if connected.len() as u64 >= limit {
-            self.rejected.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let now = clock_unix_ms();
@@ -142,7 +141,6 @@ impl Clients {
             is_killed: AtomicBool::new(false),
             kill: Notify::new(),
         });
-        self.accepted.fetch_add(1, Ordering::Relaxed);
         connected.insert(info.id, info.clone());
         Some(info)
     }
@@ -150,6 +148,12 @@ impl Clients {
     /// Forgets a client that has gone.
     pub fn dismiss(&self, id: u64) {
         self.connected.lock().remove(&id);
+    }
+
+    /// The client of that number, while it is connected.
+    #[must_use]
+    pub fn find(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.connected.lock().get(&id).cloned()
     }
 
     /// How many there are.

@@ -51,13 +51,18 @@ fn admit(server: &Arc<Server>, mut stream: TcpStream, address: SocketAddr) {
     let refusal = if open && !address.ip().to_canonical().is_loopback() {
         Err(DENIED)
     } else {
-        server.clients.admit(address, local, settings.maxclients).ok_or(TOO_MANY)
+        server
+            .clients
+            .admit(address, local, settings.maxclients)
+            .ok_or(TOO_MANY)
     };
     match refusal {
         Ok(info) => {
+            server.metrics.connections.add(1);
             tokio::spawn(serve(server.clone(), stream, info));
         }
         Err(text) => {
+            server.metrics.connections_refused.add(1);
             tokio::spawn(async move {
                 let _ = stream.write_all(text).await;
                 let _ = stream.shutdown().await;

@@ -4,8 +4,11 @@ mod connection;
 mod info;
 mod listen;
 mod step;
+mod written;
 
-pub use connection::{Connection, serve};
+pub use connection::{Connection, Silence, serve};
 pub use info::{ClientInfo, ClientWords, Clients};
 pub use listen::listen;
 pub use step::Step;
+pub(crate) use step::write_core_reply;
+pub use written::Written;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use larder_cluster::env::{Env, Now, Settings as CoreSettings};
 use larder_cluster::id::PartitionId;
@@ -15,11 +16,14 @@ use larder_commands::plan::{Plan, plan};
 use larder_commands::reply::Reply;
 use larder_commands::table::{Flag, Scope, Spread};
 
-use super::connection::Connection;
+use super::connection::{Awaited, Connection};
 use crate::handlers;
+use crate::runtime::clock_unix_ms;
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::settings::value::ReadsWithoutReplica;
+use crate::slow_log::{self, SlowCommand};
+use crate::stats::Tally;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +39,7 @@ pub enum Step {
 }
 
 /// What the requests of one read share.
-pub struct Batch<'a> {
+pub(super) struct Batch<'a> {
     /// The settings as they were at its start.
     pub settings: Arc<Settings>,
     /// Whether anything may have been changed.
@@ -44,6 +48,12 @@ pub struct Batch<'a> {
     server: &'a Server,
     out: Output,
     now: Now,
+    /// How many commands there were.
+    commands: u64,
+    /// What they were, and how long they took.
+    tally: Tally,
+    /// When the last one ended.
+    lap: Instant,
 }
 
 impl<'a> Batch<'a> {
@@ -55,12 +65,28 @@ impl<'a> Batch<'a> {
             server,
             out: Output::default(),
             now: server.runtime.clock.now(),
+            commands: 0,
+            tally: Tally::default(),
+            lap: Instant::now(),
         }
+    }
+
+    /// Nanoseconds since the last call.
+    fn lap(&mut self) -> u64 {
+        let now = Instant::now();
+        let took = now.duration_since(std::mem::replace(&mut self.lap, now));
+        took.as_nanos() as u64
+    }
+
+    /// Adds what was counted to the node's figures.
+    pub(super) fn finish(mut self) {
+        self.tally.flush(&self.server.stats);
+        self.server.metrics.commands.add(self.commands);
     }
 
     /// Unix time in milliseconds.
     #[must_use]
-    pub fn now_ms(&self) -> u64 {
+    pub(super) fn now_ms(&self) -> u64 {
         self.now.unix_ms
     }
 }
@@ -68,18 +94,20 @@ impl<'a> Batch<'a> {
 impl Connection {
     /// Runs one request. `args` is not empty.
     pub(super) fn step(&mut self, args: Args<'_>, batch: &mut Batch<'_>) -> Step {
-        self.server.stats.commands.fetch_add(1, Ordering::Relaxed);
+        batch.commands += 1;
         let planned = match plan(args, self.partitions()) {
             Ok(planned) => planned,
             Err(error) => return self.fail(&error),
         };
         if !self.authenticated && !planned.command.is(Flag::NoAuth) {
+            self.reject(planned.number);
             return self.fail(&CommandError::NoAuth);
         }
-        match planned.command.scope {
+        let before = self.reply.len();
+        let step = match planned.command.scope {
             Scope::Keys(_) => self.step_keys(args, &planned, batch),
             Scope::Connection | Scope::Node | Scope::Cluster => {
-                match handlers::quick(planned.command.name) {
+                match handlers::quick(planned.number) {
                     Some(handler) => match handler(self, args) {
                         Ok(step) => step,
                         Err(error) => self.fail(&error),
@@ -87,6 +115,48 @@ impl Connection {
                     None => Step::Alone,
                 }
             }
+        };
+        if step != Step::Alone {
+            self.note(args, &planned, batch, before);
+        }
+        step
+    }
+
+    /// Counts a command that ran: how long it took, and whether its reply is an error.
+    fn note(&self, args: Args<'_>, planned: &Plan, batch: &mut Batch<'_>, before: usize) {
+        let took = batch.lap();
+        let server = &self.server;
+        let is_error = self.reply.as_bytes().get(before) == Some(&b'-');
+        batch
+            .tally
+            .note(&server.stats, planned.number, took, is_error);
+        let slower_than = batch.settings.slowlog_log_slower_than;
+        if slower_than >= 0 && took / 1000 >= slower_than.unsigned_abs() {
+            self.note_slow(args, planned, took / 1000);
+        }
+    }
+
+    fn note_slow(&self, args: Args<'_>, planned: &Plan, microseconds: u64) {
+        if planned.command.is(Flag::SkipSlowlog) {
+            return;
+        }
+        let command = SlowCommand {
+            id: 0,
+            unix_s: clock_unix_ms() / 1000,
+            microseconds,
+            args: slow_log::cut(args),
+            address: self.info.address.to_string(),
+            name: self.info.words.lock().name.clone(),
+        };
+        let length = self.server.settings().slowlog_max_len;
+        self.server
+            .slow_log
+            .note(command, usize::try_from(length).unwrap_or(usize::MAX));
+    }
+
+    fn reject(&self, number: usize) {
+        if let Some(row) = self.server.stats.rows.get(number) {
+            row.rejected.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -96,16 +166,37 @@ impl Connection {
 
     /// Answers by an error.
     pub fn fail(&mut self, error: &CommandError) -> Step {
-        self.server.stats.errors.fetch_add(1, Ordering::Relaxed);
+        self.count_error(&error.prefix());
         error.write_to(&mut self.reply);
         Step::Done
+    }
+
+    fn count_error(&self, prefix: &str) {
+        self.server.metrics.errors.add(1);
+        self.server.stats.count_error(prefix);
+    }
+
+    /// Counts the error that a command has written behind `before`, if it is one.
+    fn count_written_error(&self, before: usize) {
+        let written = self.reply.as_bytes().get(before..).unwrap_or_default();
+        if let [b'-', text @ ..] = written {
+            let word = text
+                .split(|byte| byte.is_ascii_whitespace())
+                .next()
+                .unwrap_or_default();
+            self.count_error(&String::from_utf8_lossy(word));
+        }
     }
 
     /// A command on keys: here if they are here, else where they are.
     fn step_keys(&mut self, args: Args<'_>, planned: &Plan, batch: &mut Batch<'_>) -> Step {
         let access = planned.access();
         let simple = planned.asked.write_copies.unwrap_or(0) == 0
-            && planned.asked.read_copies.unwrap_or(batch.settings.read_quorum as u8) <= 1;
+            && planned
+                .asked
+                .read_copies
+                .unwrap_or(batch.settings.read_quorum as u8)
+                <= 1;
         if simple {
             let node = &batch.server.runtime.node;
             let env: Env<'_> = node.env(&batch.core, batch.now);
@@ -114,14 +205,19 @@ impl Connection {
                 access,
                 grouped: planned.partitions.len() > 1 || planned.is_grouped(),
             };
-            let (commands, reply, database) = (&self.server.commands, &mut self.reply, self.database);
+            let (commands, reply, database) =
+                (&self.server.commands, &mut self.reply, self.database);
             let before = reply.len();
             let ran = node.run_local(&env, &mut batch.out, &call, |transaction| {
                 commands.run(planned, args, database, false, transaction, reply);
             });
             match ran {
                 Ok(()) => {
-                    batch.wrote |= access == Access::Write;
+                    if access == Access::Write {
+                        batch.wrote = true;
+                        self.written.insert(&planned.partitions);
+                    }
+                    self.count_written_error(before);
                     return Step::Done;
                 }
                 Err(CoreReply::NotReady) => self.reply.truncate(before),
@@ -140,7 +236,10 @@ impl Connection {
             return Step::Alone;
         }
         let request = self.request(args, planned, &batch.settings);
-        self.server.stats.forwarded.fetch_add(1, Ordering::Relaxed);
+        self.server.metrics.forwarded.add(1);
+        if planned.access() == Access::Write {
+            self.written.insert(&planned.partitions);
+        }
         // What is sent, here or to another node, leaves with the commit of this batch.
         batch.wrote = true;
         match self.server.runtime.submit(request) {
@@ -149,7 +248,12 @@ impl Connection {
                 Step::Done
             }
             Err(receiver) => {
-                self.pending.push_back((self.reply.len(), receiver));
+                let at = self.reply.len();
+                self.pending.push_back(Awaited {
+                    at,
+                    receiver,
+                    is_silent: false,
+                });
                 Step::Pending
             }
         }
@@ -164,15 +268,16 @@ impl Connection {
         let read_copies = settings.read_quorum as u8;
         let protocol = self.reply.protocol();
         let mut request = planned.request(args, self.database, protocol, read_copies);
-        request.blind =
-            settings.reads_without_replica == ReadsWithoutReplica::Nil;
+        request.blind = settings.reads_without_replica == ReadsWithoutReplica::Nil;
         request
     }
 
     /// Whether the partitions are led by different nodes.
     fn is_scattered(&self, partitions: &[PartitionId], now: Now) -> bool {
         let node = &self.server.runtime.node;
-        let mut routes = partitions.iter().map(|partition| node.route(*partition, now));
+        let mut routes = partitions
+            .iter()
+            .map(|partition| node.route(*partition, now));
         let first: Option<Route> = routes.next();
         routes.any(|route| Some(route) != first)
     }
@@ -186,19 +291,26 @@ impl Connection {
                 return false;
             }
         };
+        let (before, began) = (self.reply.len(), Instant::now());
         let outcome = match planned.command.scope {
             Scope::Keys(_) if planned.command.spread != Spread::None => {
                 handlers::spread(self, &args, &planned).await
             }
             _ => handlers::alone(self, &args, &planned).await,
         };
-        match outcome {
+        let closes = match outcome {
             Ok(step) => step == Step::Close,
             Err(error) => {
                 self.fail(&error);
                 false
             }
-        }
+        };
+        let took = began.elapsed().as_nanos() as u64;
+        let is_error = self.reply.as_bytes().get(before) == Some(&b'-');
+        let mut tally = Tally::default();
+        tally.note(&self.server.stats, planned.number, took, is_error);
+        tally.flush(&self.server.stats);
+        closes
     }
 }
 
@@ -206,12 +318,21 @@ impl Connection {
 pub(crate) fn write_core_reply(reply: &mut Reply, outcome: CoreReply) {
     match outcome {
         CoreReply::Done(bytes) => reply.raw(&bytes),
-        CoreReply::Partial { reached, wanted, .. } => {
-            CommandError::Partial { done: reached.into(), wanted: wanted.into() }.write_to(reply);
+        CoreReply::Partial {
+            reached, wanted, ..
+        } => {
+            CommandError::Partial {
+                done: reached.into(),
+                wanted: wanted.into(),
+            }
+            .write_to(reply);
         }
         CoreReply::PartialRead { reached, wanted } => {
-            CommandError::PartialRead { done: reached.into(), wanted: wanted.into() }
-                .write_to(reply);
+            CommandError::PartialRead {
+                done: reached.into(),
+                wanted: wanted.into(),
+            }
+            .write_to(reply);
         }
         CoreReply::NoReplica | CoreReply::NotReady => CommandError::NoReplica.write_to(reply),
         CoreReply::Unknown => CommandError::OutcomeUnknown.write_to(reply),

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Runtime;
+use larder_cluster::store::StoreError;
+
+use super::{Runtime, clock_unix_ms};
 use crate::settings::value::Durability;
 
 /// How often a node syncs with `everysec`.
@@ -50,7 +52,11 @@ impl Background {
                 tokio::time::sleep(Duration::from_millis(wait)).await;
             }
         });
-        Ok(Self { runtime: runtime.clone(), stop, threads })
+        Ok(Self {
+            runtime: runtime.clone(),
+            stop,
+            threads,
+        })
     }
 
     /// Ends the threads after a last sync and checkpoint, so that the next start is quick.
@@ -62,7 +68,7 @@ impl Background {
             let _ = thread.join();
         }
         self.runtime.sync_once();
-        if let Err(error) = checkpoint(&self.runtime) {
+        if let Err(error) = self.runtime.checkpoint() {
             tracing::error!(%error, "the last checkpoint failed; the redo holds what it lacks");
         }
     }
@@ -76,7 +82,10 @@ fn sync_loop(runtime: &Runtime, stop: &AtomicBool) {
             Durability::Os => SYNC_SELDOM,
         };
         let due = last + every;
-        runtime.await_sync_wanted(due.saturating_duration_since(Instant::now()).min(SYNC_EVERY));
+        runtime.await_sync_wanted(
+            due.saturating_duration_since(Instant::now())
+                .min(SYNC_EVERY),
+        );
         let wanted = *runtime.sync.wanted.lock();
         if wanted || Instant::now() >= due {
             runtime.sync_once();
@@ -94,7 +103,7 @@ fn write_loop(runtime: &Runtime, stop: &AtomicBool) {
         let redo = runtime.store.redo_bytes();
         let old = last.elapsed() >= CHECKPOINT_EVERY && redo > 0;
         if redo > REDO_BYTES_MAX || dirty > cache / 2 || old {
-            if let Err(error) = checkpoint(runtime) {
+            if let Err(error) = runtime.checkpoint() {
                 tracing::error!(%error, "a checkpoint failed; the redo holds what it lacks");
             }
             last = Instant::now();
@@ -103,10 +112,20 @@ fn write_loop(runtime: &Runtime, stop: &AtomicBool) {
     }
 }
 
-/// Writes what changed since the last checkpoint, and forgets the redo that it makes needless.
-fn checkpoint(runtime: &Runtime) -> Result<(), larder_cluster::store::StoreError> {
-    runtime.commit()?;
-    let position = runtime.node.redo_end();
-    runtime.node.checkpoint(&|| runtime.commit())?;
-    runtime.store.finish_checkpoint(position)
+impl Runtime {
+    /// Writes what changed since the last checkpoint, and forgets the redo that it makes needless.
+    ///
+    /// # Errors
+    /// What the disk says; the redo is still there then.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        let _alone = self.checkpointing.lock();
+        self.commit()?;
+        let position = self.node.redo_end();
+        self.node.checkpoint(&|| self.commit())?;
+        self.store.finish_checkpoint(position)?;
+        self.last_checkpoint_ms
+            .store(clock_unix_ms(), Ordering::Relaxed);
+        self.checkpoints.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
 }

@@ -14,13 +14,18 @@ impl SystemClock {
     /// A clock whose monotonic time begins now.
     #[must_use]
     pub fn start() -> Self {
-        Self { began: Instant::now() }
+        Self {
+            began: Instant::now(),
+        }
     }
 
     /// The time. The monotonic part begins at 1, so that 0 can stand for never.
     #[must_use]
     pub fn now(&self) -> Now {
-        Now { monotonic_ms: 1 + self.began.elapsed().as_millis() as u64, unix_ms: unix_ms() }
+        Now {
+            monotonic_ms: 1 + self.began.elapsed().as_millis() as u64,
+            unix_ms: unix_ms(),
+        }
     }
 
     /// Whole seconds since the start.
@@ -33,5 +38,7 @@ impl SystemClock {
 /// Unix time in milliseconds; 0 if the clock stands before 1970.
 #[must_use]
 pub fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }

@@ -59,6 +59,12 @@ pub struct Runtime {
     next_token: AtomicU64,
     sync: SyncState,
     members: AtomicU64,
+    /// Held while a checkpoint is written, as two would get into each other's way.
+    checkpointing: Mutex<()>,
+    /// When the last checkpoint ended, in unix milliseconds.
+    pub last_checkpoint_ms: AtomicU64,
+    /// Checkpoints that ended well.
+    pub checkpoints: AtomicU64,
 }
 
 /// Whom the syncer serves.
@@ -93,6 +99,9 @@ impl Runtime {
             next_token: AtomicU64::new(1),
             sync: SyncState::default(),
             members: AtomicU64::new(0),
+            checkpointing: Mutex::default(),
+            last_checkpoint_ms: AtomicU64::new(clock_unix_ms()),
+            checkpoints: AtomicU64::new(0),
         }
     }
 
@@ -135,7 +144,8 @@ impl Runtime {
     fn transmit(&self, peer: NodeId, message: &Message) {
         let mut writer = Writer::new();
         message.encode(&mut writer);
-        self.carrier.send(peer, message.verb(), writer.into_vec().into());
+        self.carrier
+            .send(peer, message.verb(), writer.into_vec().into());
     }
 
     /// Tells the transport when the layout has changed.
