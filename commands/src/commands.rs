@@ -13,10 +13,15 @@ use crate::plan::{self, Plan};
 use crate::reply::{Protocol, Reply};
 use crate::table::Scope;
 
-/// In place of a reply: nothing was done, because the writer's context is ahead of this node. The
-/// request is to be submitted anew with the states of all owners joined first
-/// (`read_copies`, [`Plan::pull`]); then it is done whatever came in. No reply begins so.
+/// In place of a reply: nothing was done, because the writer's context is ahead of this node. No
+/// reply begins so. The request is to be submitted anew with the states of all owners joined first
+/// (`read_copies`, [`Plan::pull`]); if too few of them answer, once more with
+/// [`READ_COPIES_WAIVED`]. Then it is done, whatever came in.
 pub const FETCH_FIRST: &[u8] = b"\0fetch first\r\n";
+
+/// For `read_copies` of a request: what other replicas have was asked for before, and the command
+/// is to run on what is here.
+pub const READ_COPIES_WAIVED: u8 = 0;
 
 /// Runs commands on rows.
 #[derive(Debug, Clone)]
@@ -77,7 +82,7 @@ impl Commands {
         if !plan.partitions.iter().all(|partition| request.partitions.contains(partition)) {
             return Err(CommandError::Fixed("ERR the request does not name its partitions"));
         }
-        let has_pulled = request.read_copies > 1;
+        let has_pulled = request.read_copies != 1;
         self.run(&plan, args, request.database, has_pulled, transaction, reply);
         Ok(())
     }

@@ -13,6 +13,7 @@ pub mod args;
 pub mod call;
 pub mod commands;
 mod content;
+pub mod docs;
 pub mod double;
 pub mod error;
 mod expire_time;

@@ -9,7 +9,7 @@ mod write;
 use larder_crdt::types::document_causal::DocumentError;
 
 use crate::error::CommandError;
-use crate::table::Flag::{Admin, DenyOom, NoScript, ReadOnly, Write};
+use crate::table::Flag::{DenyOom, NoScript, ReadOnly, Write};
 use crate::table::{Command, KeySpec, Repeat, Scope};
 
 const DOCUMENT: Command = Command {
@@ -128,7 +128,7 @@ pub(super) const ROWS: &[Command] = &[
         usage: "[key] [COUNT count:integer]",
         summary: "Lists values that lost against concurrent ones on this node.",
         complexity: "O(N) where N is the number of conflicts returned.",
-        flags: &[Admin],
+        flags: &[ReadOnly],
         scope: Scope::Node,
         ..DOCUMENT
     },

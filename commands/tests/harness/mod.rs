@@ -6,24 +6,41 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use larder_cluster::env::{Now, Settings};
-use larder_cluster::id::NodeId;
+use larder_cluster::id::{NodeId, PartitionId};
 use larder_cluster::layout::{Joiner, Layout};
 use larder_cluster::memory_store::MemoryStore;
 use larder_cluster::node::{Answer, Node, NodeState, Submitted};
 use larder_cluster::request::{Reply, Request};
 use larder_cluster::token::Partitions;
-use larder_commands::Commands;
-use larder_commands::args::OwnedArgs;
+use bytes::Bytes;
+use larder_commands::args::{Args, OwnedArgs};
+use larder_commands::commands::{Commands, FETCH_FIRST, READ_COPIES_WAIVED};
+use larder_commands::error::CommandError;
+use larder_commands::internal::walk;
+use larder_commands::introspect;
 use larder_commands::plan::plan;
-use larder_commands::reply::Protocol;
+use larder_commands::reply::{Protocol, Reply as Output};
+use larder_commands::scan::Scan;
+use larder_commands::scatter::Scatter;
 use larder_crdt::context::ContextKey;
 
 /// Where the clock stands at first: 2023-11-14, 22:13:20 UTC.
-pub const START_MS: u64 = 1_700_000_000_000;
+pub(crate) const START_MS: u64 = 1_700_000_000_000;
 const TOKEN: u64 = 7;
 
+/// How a client asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Client {
+    /// The selected database.
+    pub(crate) database: u8,
+    /// The version of RESP.
+    pub(crate) protocol: Protocol,
+    /// Whether each partition counts as a node of its own.
+    pub(crate) scattered: bool,
+}
+
 /// A cluster all of whose nodes own everything.
-pub struct World {
+pub(crate) struct World {
     nodes: Vec<Node>,
     linked: bool,
     now_ms: Cell<u64>,
@@ -31,7 +48,7 @@ pub struct World {
 
 impl World {
     /// `count` nodes that have found each other.
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let partitions = Partitions::new(8).expect("a power of two");
         let mut layout = Layout::new(1, partitions, count);
         let ids: Vec<NodeId> = (1..=count as u128).map(|n| NodeId(n << 100)).collect();
@@ -59,7 +76,7 @@ impl World {
     }
 
     /// Cuts all links.
-    pub fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         for (node, peer) in self.pairs() {
             self.nodes[node].on_link_down(self.nodes[peer].id());
         }
@@ -67,7 +84,7 @@ impl World {
     }
 
     /// Mends all links, and waits until all nodes hold the same.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.linked = true;
         for (node, peer) in self.pairs() {
             self.nodes[node].on_link_up(self.nodes[peer].id(), self.now());
@@ -84,12 +101,12 @@ impl World {
     }
 
     /// What the clocks show.
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         now(self.now_ms.get())
     }
 
     /// Lets time pass.
-    pub fn pass(&self, ms: u64) {
+    pub(crate) fn pass(&self, ms: u64) {
         self.now_ms.set(self.now_ms.get() + ms);
         for node in &self.nodes {
             node.poll(self.now()).expect("memory does not fail");
@@ -104,7 +121,7 @@ impl World {
     }
 
     /// Sets the clocks, unless they are ahead already.
-    pub fn catch_up(&self, unix_ms: u64) {
+    pub(crate) fn catch_up(&self, unix_ms: u64) {
         self.now_ms.set(self.now_ms.get().max(unix_ms));
     }
 
@@ -132,39 +149,105 @@ impl World {
     }
 
     /// What node `at` answers to a request of a client, in RESP2.
-    pub fn ask(&self, at: usize, words: &[&[u8]]) -> Vec<u8> {
-        self.ask_in(at, 0, Protocol::Resp2, words)
+    pub(crate) fn ask(&self, at: usize, words: &[&[u8]]) -> Vec<u8> {
+        self.ask_as(at, words, Client::default())
     }
 
-    /// What node `at` answers in a database and a version of RESP.
-    pub fn ask_in(
+    /// What node `at` answers to a client, as the server would find it out.
+    pub(crate) fn ask_as(&self, at: usize, words: &[&[u8]], client: Client) -> Vec<u8> {
+        let owned = OwnedArgs::new(words);
+        let args = owned.as_args();
+        let mut reply = Output::new(client.protocol);
+        if let Err(error) = self.answer(at, args, client, &mut reply) {
+            error.write_to(&mut reply);
+        }
+        reply.into_vec()
+    }
+
+    fn answer(
         &self,
         at: usize,
-        database: u8,
-        protocol: Protocol,
-        words: &[&[u8]],
-    ) -> Vec<u8> {
-        let args = OwnedArgs::new(words);
+        args: Args<'_>,
+        client: Client,
+        reply: &mut Output,
+    ) -> Result<(), CommandError> {
+        let Client { database, protocol, scattered } = client;
         let partitions = self.nodes[at].view().layout.partitions();
-        match plan(args.as_args(), partitions) {
-            Ok(plan) => self.submit(at, plan.request(args.as_args(), database, protocol, 1)),
-            Err(error) => {
-                let mut reply = larder_commands::reply::Reply::new(protocol);
-                error.write_to(&mut reply);
-                reply.into_vec()
+        let plan = plan(args, partitions)?;
+        if introspect::answer(&plan, args, reply) {
+            return Ok(());
+        }
+        if scattered && plan.partitions.len() > 1 {
+            let node_of = |partition: PartitionId| u64::from(partition.0);
+            let begun = Scatter::begin(&plan, args, database, protocol, partitions, &node_of);
+            let (mut scatter, mut requests) = begun?;
+            while !requests.is_empty() {
+                let run = |request: Request| Bytes::from(self.submit(at, request));
+                let answers: Vec<Bytes> = requests.into_iter().map(run).collect();
+                requests = scatter.gather(&answers, reply);
+            }
+            return Ok(());
+        }
+        match plan.command.name {
+            "scan" | "keys" => {
+                let mut scan = Scan::parse(args)?;
+                while !scan.is_over() {
+                    let first = scan.partition(partitions);
+                    let run: Vec<_> = partitions.iter().filter(|p| *p >= first).take(3).collect();
+                    scan.take(&self.submit(at, scan.request(database, &run)))?;
+                }
+                scan.write_to(reply);
+            }
+            "dbsize" => {
+                let all: Vec<_> = partitions.iter().collect();
+                let count = walk::counted(&self.submit(at, walk::count_request(database, &all)))?;
+                reply.integer(count as i64);
+            }
+            "flushall" | "flushdb" => {
+                let database = (plan.command.name == "flushdb").then_some(database);
+                for partition in partitions.iter() {
+                    let mut after = None;
+                    loop {
+                        let request = walk::flush_request(database, partition, after.as_ref());
+                        after = walk::flushed(&self.submit(at, request))?;
+                        if after.is_none() {
+                            break;
+                        }
+                    }
+                }
+                reply.ok();
+            }
+            _ => {
+                let mut request = plan.request(args, database, protocol, 1);
+                let mut answer = self.submit(at, request.clone());
+                if answer == FETCH_FIRST {
+                    request.read_copies = self.nodes.len().max(2) as u8;
+                    request.pull = plan.pull(args, database);
+                    answer = match self.try_submit(at, request.clone()) {
+                        Reply::PartialRead { .. } => {
+                            request.read_copies = READ_COPIES_WAIVED;
+                            self.submit(at, request)
+                        }
+                        reply => done(reply),
+                    };
+                }
+                reply.raw(&answer);
             }
         }
+        Ok(())
     }
 
     /// Has a request run by node `at`.
-    pub fn submit(&self, at: usize, request: Request) -> Vec<u8> {
-        let reply = match self.nodes[at].submit(TOKEN, request, self.now()) {
-            Submitted::Done(reply) => Some(reply),
-            Submitted::Pending => (0..20).find_map(|_| self.wait_for(at)),
-        };
-        match reply {
-            Some(Reply::Done(bytes) | Reply::Partial { reply: bytes, .. }) => bytes.to_vec(),
-            other => panic!("no answer: {other:?}"),
+    pub(crate) fn submit(&self, at: usize, request: Request) -> Vec<u8> {
+        done(self.try_submit(at, request))
+    }
+
+    fn try_submit(&self, at: usize, request: Request) -> Reply {
+        match self.nodes[at].submit(TOKEN, request, self.now()) {
+            Submitted::Done(reply) => reply,
+            Submitted::Pending => {
+                (0..20).find_map(|_| self.wait_for(at)).expect("an answer in time")
+            }
         }
     }
 
@@ -186,14 +269,21 @@ impl World {
     }
 
     /// As [`World::ask`] for a line of words without spaces, answered as text.
-    pub fn line(&self, at: usize, line: &str) -> String {
+    pub(crate) fn line(&self, at: usize, line: &str) -> String {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         String::from_utf8_lossy(&self.ask(at, &words)).into_owned()
     }
 
     /// The node at a position.
-    pub fn node(&self, at: usize) -> &Node {
+    pub(crate) fn node(&self, at: usize) -> &Node {
         &self.nodes[at]
+    }
+}
+
+fn done(reply: Reply) -> Vec<u8> {
+    match reply {
+        Reply::Done(bytes) | Reply::Partial { reply: bytes, .. } => bytes.to_vec(),
+        other => panic!("no answer: {other:?}"),
     }
 }
 
