@@ -10,6 +10,7 @@ pub(crate) mod documents;
 mod expiry;
 mod keys;
 pub(crate) mod lcs;
+mod operation;
 mod server;
 mod set;
 mod strings;
@@ -26,5 +27,6 @@ pub(crate) const ALL: &[&[Command]] = &[
     documents::ROWS,
     connection::ROWS,
     server::ROWS,
+    operation::ROWS,
     cluster::ROWS,
 ];

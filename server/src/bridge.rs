@@ -44,7 +44,7 @@ impl Bridge {
 
 impl LinkEvents for Bridge {
     fn on_up(&self, peer: NodeId, info: Bytes) {
-        tracing::info!(%peer, "link is up");
+        tracing::debug!(%peer, "link is up");
         self.peers.learn(peer, About::decode(&info));
         if let Some(runtime) = self.runtime.get() {
             runtime.link_up(peer);
@@ -52,7 +52,7 @@ impl LinkEvents for Bridge {
     }
 
     fn on_down(&self, peer: NodeId) {
-        tracing::info!(%peer, "link is down");
+        tracing::debug!(%peer, "link is down");
         if let Some(runtime) = self.runtime.get() {
             runtime.link_down(peer);
         }

@@ -1,6 +1,6 @@
 //! The rows of CLUSTER; the server runs them.
 
-use crate::table::Flag::{Admin, Loading, Stale};
+use crate::table::Flag::{Admin, Loading, NoScript, Stale};
 use crate::table::{Command, Scope};
 
 const CLUSTER: Command = Command {
@@ -35,11 +35,34 @@ pub(super) const ROWS: &[Command] = &[Command {
 
 const SUBCOMMANDS: &[Command] = &[
     Command {
+        name: "cluster|count-failure-reports",
+        arity: 3,
+        usage: "node-id",
+        summary: "Returns the number of active failure reports for a node.",
+        flags: &[Admin, Stale],
+        tips: &["nondeterministic_output"],
+        ..CLUSTER
+    },
+    Command {
+        name: "cluster|countkeysinslot",
+        arity: 3,
+        usage: "slot:integer",
+        summary: "Not supported: no keys are kept by slot.",
+        ..CLUSTER
+    },
+    Command {
         name: "cluster|forget",
         arity: 3,
         usage: "node-id",
         summary: "Removes a node that will not return from the ring.",
         ..CHANGE
+    },
+    Command {
+        name: "cluster|getkeysinslot",
+        arity: 4,
+        usage: "slot:integer count:integer",
+        summary: "Not supported: no keys are kept by slot.",
+        ..CLUSTER
     },
     Command {
         name: "cluster|help",
@@ -83,8 +106,29 @@ const SUBCOMMANDS: &[Command] = &[
         ..CHANGE
     },
     Command {
+        name: "cluster|links",
+        summary: "Returns the links between the reached node and its peers.",
+        since: "7.0.0",
+        ..SHOWN
+    },
+    Command {
+        name: "cluster|meet",
+        arity: -4,
+        usage: "ip port:integer [cluster-bus-port:integer]",
+        summary: "Not supported: a node joins when it starts.",
+        flags: &[Admin, Stale],
+        ..CLUSTER
+    },
+    Command {
         name: "cluster|myid",
         summary: "Returns the ID of a node.",
+        ..CLUSTER
+    },
+    Command {
+        name: "cluster|myshardid",
+        summary: "Returns the shard ID of a node, which is its ID.",
+        since: "7.2.0",
+        tips: &["nondeterministic_output"],
         ..CLUSTER
     },
     Command {
@@ -106,7 +150,17 @@ const SUBCOMMANDS: &[Command] = &[
         ..CHANGE
     },
     Command {
+        name: "cluster|reset",
+        arity: -2,
+        usage: "[HARD | SOFT]",
+        summary: "Not supported: a node belongs to one cluster as long as it lives.",
+        flags: &[Admin, NoScript, Stale],
+        ..CLUSTER
+    },
+    Command {
         name: "cluster|ring",
+        arity: -2,
+        usage: "[DRAW]",
         summary: "Shows who owns which part of the ring.",
         since: "0.1.0",
         ..SHOWN

@@ -127,8 +127,23 @@ pub(super) const ROWS: &[Command] = &[
 
 const CLIENT_ROWS: &[Command] = &[
     Command {
+        name: "client|caching",
+        arity: 3,
+        usage: "<YES | NO>",
+        summary: "Instructs the server whether to track the keys in the next request.",
+        since: "6.0.0",
+        ..CLIENT
+    },
+    Command {
         name: "client|getname",
         summary: "Returns the name of the connection.",
+        ..CLIENT
+    },
+    Command {
+        name: "client|getredir",
+        summary: "Returns the client ID to which the connection's tracking notifications are \
+                  redirected.",
+        since: "6.0.0",
         ..CLIENT
     },
     Command {
@@ -189,6 +204,14 @@ const CLIENT_ROWS: &[Command] = &[
         ..CLIENT
     },
     Command {
+        name: "client|pause",
+        arity: -3,
+        usage: "timeout:integer [WRITE | ALL]",
+        summary: "Not supported: clients are never held up.",
+        since: "3.0.0",
+        ..CLIENT_ADMIN
+    },
+    Command {
         name: "client|reply",
         arity: 3,
         usage: "<ON | OFF | SKIP>",
@@ -212,5 +235,37 @@ const CLIENT_ROWS: &[Command] = &[
         summary: "Sets the connection name.",
         tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
         ..CLIENT
+    },
+    Command {
+        name: "client|tracking",
+        arity: -3,
+        usage: "<ON | OFF> [REDIRECT client-id:integer] [PREFIX prefix]... [BCAST] [OPTIN] \
+                [OPTOUT] [NOLOOP]",
+        summary: "Controls server-assisted client-side caching for the connection: it can only be \
+                  off.",
+        since: "6.0.0",
+        ..CLIENT
+    },
+    Command {
+        name: "client|trackinginfo",
+        summary: "Returns information about server-assisted client-side caching for the \
+                  connection.",
+        since: "6.2.0",
+        ..CLIENT
+    },
+    Command {
+        name: "client|unblock",
+        arity: -3,
+        usage: "client-id:integer [TIMEOUT | ERROR]",
+        summary: "Unblocks a client blocked by a blocking command from a different connection.",
+        since: "5.0.0",
+        complexity: "O(log N) where N is the number of client connections.",
+        ..CLIENT_ADMIN
+    },
+    Command {
+        name: "client|unpause",
+        summary: "Resumes processing commands from paused clients.",
+        since: "6.2.0",
+        ..CLIENT_ADMIN
     },
 ];

@@ -18,6 +18,7 @@ mod help;
 mod info;
 mod keyspace;
 mod lag;
+mod latency;
 mod membership;
 mod numbers;
 mod process;
@@ -108,11 +109,17 @@ static HANDLERS: &[(&str, Handler)] = &[
     ("debug", S(debug::debug)),
     ("info", Q(info::info)),
     ("lastsave", Q(server::last_save)),
+    ("latency|doctor", Q(latency::doctor)),
+    ("latency|history", Q(latency::nothing)),
+    ("latency|latest", Q(latency::nothing)),
+    ("latency|reset", Q(latency::reset)),
     ("lolwut", Q(server::lolwut)),
     ("memory|doctor", Q(server::memory_doctor)),
     ("memory|malloc-stats", Q(server::memory_allocator)),
     ("memory|purge", Q(server::memory_purge)),
     ("memory|stats", Q(server::memory_stats)),
+    ("module|list", Q(server::modules)),
+    ("role", Q(server::role)),
     ("save", S(server::save)),
     ("shutdown", Q(server::shutdown)),
     ("slowlog|get", Q(slow::get)),

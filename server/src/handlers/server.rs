@@ -187,6 +187,21 @@ pub(super) fn fine(connection: &mut Connection, _: Args<'_>) -> Outcome {
     Ok(Step::Done)
 }
 
+/// ROLE: to clients every node is a master without replicas.
+pub(super) fn role(connection: &mut Connection, _: Args<'_>) -> Outcome {
+    let offset = connection.server.runtime.node.redo_end().0;
+    connection.reply.array(3);
+    connection.reply.bulk(b"master");
+    connection.reply.integer(i64::try_from(offset).unwrap_or(i64::MAX));
+    connection.reply.array(0);
+    Ok(Step::Done)
+}
+
+pub(super) fn modules(connection: &mut Connection, _: Args<'_>) -> Outcome {
+    connection.reply.array(0);
+    Ok(Step::Done)
+}
+
 /// LOLWUT: today's shelf.
 pub(super) fn lolwut(connection: &mut Connection, _: Args<'_>) -> Outcome {
     let mut seed = clock_unix_ms() / 86_400_000;
