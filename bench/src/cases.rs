@@ -49,7 +49,14 @@ pub(crate) fn single(quick: bool) -> Vec<Case> {
             if value_bytes > 3 && pipeline > 1 {
                 requests /= 4;
             }
-            cases.push(Case { name, test, value_bytes, pipeline, requests, throughput_min });
+            cases.push(Case {
+                name,
+                test,
+                value_bytes,
+                pipeline,
+                requests,
+                throughput_min,
+            });
         }
     }
     cases
@@ -76,6 +83,10 @@ pub(crate) fn cluster(quick: bool) -> Vec<Case> {
     single(quick)
         .into_iter()
         .filter(|case| case.value_bytes == 3 && case.pipeline != 64)
-        .map(|case| Case { throughput_min: 0.0, requests: case.requests / 2, ..case })
+        .map(|case| Case {
+            throughput_min: 0.0,
+            requests: case.requests / 2,
+            ..case
+        })
         .collect()
 }

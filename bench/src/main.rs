@@ -43,7 +43,11 @@ fn options() -> Result<Options, String> {
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} wants a value\n{USAGE}"));
+        let mut value = || {
+            words
+                .next()
+                .ok_or_else(|| format!("{word} wants a value\n{USAGE}"))
+        };
         match word.as_str() {
             "--rounds" => {
                 options.rounds = value()?.parse().map_err(|_| USAGE.to_owned())?;

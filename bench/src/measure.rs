@@ -35,13 +35,20 @@ pub(crate) fn measure(case: &Case, servers: &[Server]) -> Result<Measured, Strin
         .map_err(|error| format!("redis-benchmark does not run: {error}"))?;
     let spent = cpu() - before;
     let text = String::from_utf8_lossy(&run.stdout);
-    let line = text.lines().rfind(|line| line.starts_with('"') && !line.starts_with("\"test\""));
+    let line = text
+        .lines()
+        .rfind(|line| line.starts_with('"') && !line.starts_with("\"test\""));
     let line = line.ok_or_else(|| {
         let why = String::from_utf8_lossy(&run.stderr);
-        format!("redis-benchmark said nothing of {} on {}: {why}", case.name, first.name)
+        format!(
+            "redis-benchmark said nothing of {} on {}: {why}",
+            case.name, first.name
+        )
     })?;
-    let fields: Vec<f64> =
-        line.split(',').map(|f| f.trim_matches('"').parse().unwrap_or(0.0)).collect();
+    let fields: Vec<f64> = line
+        .split(',')
+        .map(|f| f.trim_matches('"').parse().unwrap_or(0.0))
+        .collect();
     let field = |at: usize| fields.get(at).copied().unwrap_or(0.0);
     Ok(Measured {
         per_second: field(1),
@@ -54,5 +61,8 @@ pub(crate) fn measure(case: &Case, servers: &[Server]) -> Result<Measured, Strin
 /// The middle one; of an even number, the lower of the two.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
+    values
+        .get(values.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(0.0)
 }

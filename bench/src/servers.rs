@@ -24,7 +24,10 @@ pub(crate) struct Server {
 /// A port that was free a moment ago.
 fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
+    Ok(listener
+        .local_addr()
+        .map_err(|error| error.to_string())?
+        .port())
 }
 
 fn directory() -> Result<TempDir, String> {
@@ -35,14 +38,24 @@ fn directory() -> Result<TempDir, String> {
 }
 
 impl Server {
-    fn start(name: &str, mut command: Command, port: u16, directory: TempDir) -> Result<Self, String> {
+    fn start(
+        name: &str,
+        mut command: Command,
+        port: u16,
+        directory: TempDir,
+    ) -> Result<Self, String> {
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| format!("{name} does not start: {error}"))?;
-        let mut server = Self { name: name.to_owned(), port, child, directory };
+        let mut server = Self {
+            name: name.to_owned(),
+            port,
+            child,
+            directory,
+        };
         server.await_ping()?;
         Ok(server)
     }
@@ -105,8 +118,11 @@ impl Server {
 
     fn signal(&self, name: &str) -> Result<(), String> {
         let pid = self.child.id().to_string();
-        let done = Command::new("kill").args([&format!("-{name}"), &pid]).status();
-        done.map(|_| ()).map_err(|error| format!("a server cannot be ended: {error}"))
+        let done = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        done.map(|_| ())
+            .map_err(|error| format!("a server cannot be ended: {error}"))
     }
 
     fn await_ping(&mut self) -> Result<(), String> {
@@ -115,7 +131,10 @@ impl Server {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("{} ended at once: {status}", self.name));
             }
-            if self.ask(b"PING\r\n").is_ok_and(|reply| reply.starts_with(b"+PONG")) {
+            if self
+                .ask(b"PING\r\n")
+                .is_ok_and(|reply| reply.starts_with(b"+PONG"))
+            {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -140,7 +159,12 @@ impl Server {
         let stat = stat.unwrap_or_default();
         let behind_name = stat.rsplit(") ").next().unwrap_or_default();
         let fields: Vec<&str> = behind_name.split(' ').collect();
-        let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+        let ticks = |at: usize| {
+            fields
+                .get(at)
+                .and_then(|f| f.parse::<f64>().ok())
+                .unwrap_or(0.0)
+        };
         (ticks(11) + ticks(12)) / 100.0
     }
 
@@ -150,7 +174,10 @@ impl Server {
         let status = status.unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
-        kilobytes.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) * 1024
+        kilobytes
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 1024
     }
 
     /// Bytes of its files.

@@ -13,7 +13,9 @@ use crate::servers::Server;
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
     for tool in ["redis-server", "redis-benchmark"] {
         if Command::new(tool).arg("--version").output().is_err() {
-            return Err(format!("{tool} is not installed (Debian: redis-server, redis-tools)"));
+            return Err(format!(
+                "{tool} is not installed (Debian: redis-server, redis-tools)"
+            ));
         }
     }
     let mut report = Report::default();
@@ -31,7 +33,10 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
 
 fn wanted(options: &Options, case: &Case) -> bool {
     let label = format!("{} -P{}", case.name, case.pipeline);
-    options.only.as_ref().is_none_or(|only| label.contains(only.as_str()))
+    options
+        .only
+        .as_ref()
+        .is_none_or(|only| label.contains(only.as_str()))
 }
 
 /// Interleaved rounds of every case against both.
@@ -65,7 +70,14 @@ fn compare(
 fn single(options: &Options, report: &mut Report) -> Result<(), String> {
     let larder = [Server::larder(&options.server, "everysec", &[])?];
     let redis = [Server::redis("everysec")?];
-    compare("single", options, &cases::single(options.quick), &larder, &redis, report)?;
+    compare(
+        "single",
+        options,
+        &cases::single(options.quick),
+        &larder,
+        &redis,
+        report,
+    )?;
     for server in larder.iter().chain(&redis) {
         footprint("single", server, report);
     }
@@ -74,7 +86,10 @@ fn single(options: &Options, report: &mut Report) -> Result<(), String> {
 
 fn footprint(suite: &str, server: &Server, report: &mut Report) {
     const MB: f64 = 1e6;
-    for (what, bytes) in [("memory", server.resident_bytes()), ("disk", server.disk_bytes())] {
+    for (what, bytes) in [
+        ("memory", server.resident_bytes()),
+        ("disk", server.disk_bytes()),
+    ] {
         report.figure(Figure {
             name: format!("{suite}: {} of {}", what, server.name),
             value: bytes as f64 / MB,
@@ -87,14 +102,24 @@ fn footprint(suite: &str, server: &Server, report: &mut Report) {
 fn always(options: &Options, report: &mut Report) -> Result<(), String> {
     let larder = [Server::larder(&options.server, "always", &[])?];
     let redis = [Server::redis("always")?];
-    compare("always", options, &cases::always(options.quick), &larder, &redis, report)
+    compare(
+        "always",
+        options,
+        &cases::always(options.quick),
+        &larder,
+        &redis,
+        report,
+    )
 }
 
 /// Three nodes that share a secret; the load goes to the last that joined.
 fn cluster(options: &Options, report: &mut Report) -> Result<(), String> {
     let secret = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-    std::fs::write(secret.path(), "a secret of the benchmark only, 32 bytes and more")
-        .map_err(|error| error.to_string())?;
+    std::fs::write(
+        secret.path(),
+        "a secret of the benchmark only, 32 bytes and more",
+    )
+    .map_err(|error| error.to_string())?;
     let shared = ("--cluster-secret-file", secret.path().display().to_string());
     let first = Server::larder(&options.server, "everysec", std::slice::from_ref(&shared))?;
     let seed = peer_address(&first)?;
@@ -104,7 +129,14 @@ fn cluster(options: &Options, report: &mut Report) -> Result<(), String> {
         nodes.insert(0, Server::larder(&options.server, "everysec", &more)?);
     }
     await_joined(&nodes)?;
-    compare("cluster", options, &cases::cluster(options.quick), &nodes, &[], report)
+    compare(
+        "cluster",
+        options,
+        &cases::cluster(options.quick),
+        &nodes,
+        &[],
+        report,
+    )
 }
 
 /// Where a node listens for peers, as it has written down.
@@ -113,7 +145,9 @@ fn peer_address(server: &Server) -> Result<String, String> {
     let text = std::fs::read_to_string(&file).map_err(|error| format!("node.json: {error}"))?;
     let node: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| format!("node.json: {error}"))?;
-    let port = node["peer_ports"][0].as_u64().ok_or("node.json names no port for peers")?;
+    let port = node["peer_ports"][0]
+        .as_u64()
+        .ok_or("node.json names no port for peers")?;
     Ok(format!("127.0.0.1:{port}"))
 }
 
@@ -156,7 +190,11 @@ fn fill(server: &Server, count: usize, value_bytes: usize) -> Result<(), String>
         .args(["-r", &count.to_string(), "-d", &value_bytes.to_string()])
         .output()
         .map_err(|error| format!("redis-benchmark does not run: {error}"))?;
-    if run.status.success() { Ok(()) } else { Err("the keys could not be written".to_owned()) }
+    if run.status.success() {
+        Ok(())
+    } else {
+        Err("the keys could not be written".to_owned())
+    }
 }
 
 /// Memory over 2.5 GB of values of 1 KiB.

@@ -116,7 +116,12 @@ impl Env<'_> {
     /// The owners of a partition without this node.
     pub fn other_owners(&self, partition: PartitionId) -> impl Iterator<Item = NodeId> + '_ {
         let node = self.node;
-        self.view.ownership.owners(partition).iter().copied().filter(move |owner| *owner != node)
+        self.view
+            .ownership
+            .owners(partition)
+            .iter()
+            .copied()
+            .filter(move |owner| *owner != node)
     }
 
     /// Whether this node owns the partition.

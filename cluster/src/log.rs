@@ -139,7 +139,10 @@ impl Log {
                     return batch;
                 }
                 if !closed {
-                    batch.entry(entry.key.clone()).or_insert_with(Vec::new).push((dot, None));
+                    batch
+                        .entry(entry.key.clone())
+                        .or_insert_with(Vec::new)
+                        .push((dot, None));
                     if batch.len() >= elements_max {
                         return batch;
                     }
@@ -180,7 +183,11 @@ impl Log {
                 }
                 let group = self.get(dot).and_then(|entry| entry.group);
                 dots.push((dot, group));
-                for member in group.and_then(|g| self.groups.get(&g)).into_iter().flatten() {
+                for member in group
+                    .and_then(|g| self.groups.get(&g))
+                    .into_iter()
+                    .flatten()
+                {
                     if let Some(entry) = self.get(*member)
                         && missing.contains(*member)
                         && entry.key != key

@@ -230,9 +230,16 @@ mod tests {
     fn the_documented_messages_are_those_of_the_table() {
         let page = include_str!("../../docs/protocol.md");
         for (number, verb, _) in MESSAGES {
-            assert!(page.contains(&format!("| {number} | {verb} |")), "{verb} is not documented");
+            assert!(
+                page.contains(&format!("| {number} | {verb} |")),
+                "{verb} is not documented"
+            );
         }
-        assert_eq!(page.matches("\n| ").count(), MESSAGES.len() + 2, "a row too many");
+        assert_eq!(
+            page.matches("\n| ").count(),
+            MESSAGES.len() + 2,
+            "a row too many"
+        );
     }
 
     proptest! {

@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 use larder_crdt::{Actor, ActorIndex, ActorTable, Clock, DecodeError, Dot, Reader, Row, Writer};
 
 use crate::id::PartitionId;
-use crate::limits::{ACTORS_PER_PARTITION_MAX, DATABASES_MAX, LOG_ENTRIES_MAX, NODE_STATE_BYTES_MAX};
+use crate::limits::{
+    ACTORS_PER_PARTITION_MAX, DATABASES_MAX, LOG_ENTRIES_MAX, NODE_STATE_BYTES_MAX,
+};
 use crate::log::Log;
 use crate::row_key::RowKey;
 use crate::store::Slot;
@@ -93,7 +95,10 @@ fn encode_slot(slot: Slot, writer: &mut Writer) {
 
 fn decode_slot(reader: &mut Reader<'_>) -> Result<Slot, DecodeError> {
     let partition = PartitionId(reader.u16_be()?);
-    Ok(Slot { partition, number: reader.length(u32::MAX as usize)? as u32 })
+    Ok(Slot {
+        partition,
+        number: reader.length(u32::MAX as usize)? as u32,
+    })
 }
 
 /// Appends an optional dot.
@@ -173,7 +178,14 @@ impl CopyImage {
         for count in &mut keys {
             *count = reader.varint()?;
         }
-        Ok(Self { role, actors, clock, log, resets, keys })
+        Ok(Self {
+            role,
+            actors,
+            clock,
+            log,
+            resets,
+            keys,
+        })
     }
 }
 
@@ -301,7 +313,9 @@ impl Entry {
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let tag = reader.u8()?;
         if tag == NODE {
-            return Ok(Self::Node { state: reader.bytes(NODE_STATE_BYTES_MAX)?.to_vec() });
+            return Ok(Self::Node {
+                state: reader.bytes(NODE_STATE_BYTES_MAX)?.to_vec(),
+            });
         }
         let slot = decode_slot(reader)?;
         Ok(match tag {
@@ -311,19 +325,35 @@ impl Entry {
                 for _ in 0..reader.count(LOG_ENTRIES_MAX)? {
                     dots.push((Dot::decode(reader)?, decode_group(reader)?));
                 }
-                Self::Change { slot, key, dots, row: Row::decode(reader)? }
+                Self::Change {
+                    slot,
+                    key,
+                    dots,
+                    row: Row::decode(reader)?,
+                }
             }
-            CLOCK => {
-                Self::Clock { slot, clock: Clock::decode(reader, ACTORS_PER_PARTITION_MAX)? }
-            }
+            CLOCK => Self::Clock {
+                slot,
+                clock: Clock::decode(reader, ACTORS_PER_PARTITION_MAX)?,
+            },
             ACTOR => {
                 let number = reader.length(ACTORS_PER_PARTITION_MAX)? as u32;
                 let actor = Actor(reader.u128_be()?);
-                Self::Actor { slot, number: ActorIndex(number), actor }
+                Self::Actor {
+                    slot,
+                    number: ActorIndex(number),
+                    actor,
+                }
             }
-            COPY => Self::Copy { slot, image: Box::new(CopyImage::decode(reader)?) },
+            COPY => Self::Copy {
+                slot,
+                image: Box::new(CopyImage::decode(reader)?),
+            },
             DROP => Self::Drop { slot },
-            LOG => Self::Log { slot, log: decode_log(reader)? },
+            LOG => Self::Log {
+                slot,
+                log: decode_log(reader)?,
+            },
             _ => return Err(DecodeError::UnknownTag),
         })
     }

@@ -47,7 +47,12 @@ pub struct Request {
 impl Request {
     /// A request that asks nothing special.
     #[must_use]
-    pub fn new(database: u8, args: Vec<Bytes>, partitions: Vec<PartitionId>, access: Access) -> Self {
+    pub fn new(
+        database: u8,
+        args: Vec<Bytes>,
+        partitions: Vec<PartitionId>,
+        access: Access,
+    ) -> Self {
         Self {
             database,
             protocol: 2,
@@ -91,11 +96,19 @@ impl Request {
     /// Any [`DecodeError`].
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (database, protocol) = (reader.u8()?, reader.u8()?);
-        let access = if reader.u8()? == 0 { Access::Read } else { Access::Write };
+        let access = if reader.u8()? == 0 {
+            Access::Read
+        } else {
+            Access::Write
+        };
         let repeatable = reader.u8()? != 0;
         let (read_copies, write_copies) = (reader.u8()?, reader.u8()?);
         let blind = reader.u8()? != 0;
-        let pull = if reader.u8()? == 0 { None } else { Some(RowKey::decode(reader)?) };
+        let pull = if reader.u8()? == 0 {
+            None
+        } else {
+            Some(RowKey::decode(reader)?)
+        };
         let mut partitions: Vec<PartitionId> = Vec::new();
         for _ in 0..reader.count(PARTITIONS_MAX)? {
             let partition = PartitionId(reader.u16_be()?);
@@ -162,7 +175,11 @@ impl Reply {
                 writer.u8(1);
                 writer.bytes(reply);
             }
-            Self::Partial { reply, reached, wanted } => {
+            Self::Partial {
+                reply,
+                reached,
+                wanted,
+            } => {
                 writer.u8(2);
                 writer.bytes(reply);
                 writer.u8(*reached);
@@ -198,7 +215,10 @@ impl Reply {
             3 => Self::NoReplica,
             4 => Self::NotReady,
             5 => Self::Unknown,
-            7 => Self::PartialRead { reached: reader.u8()?, wanted: reader.u8()? },
+            7 => Self::PartialRead {
+                reached: reader.u8()?,
+                wanted: reader.u8()?,
+            },
             6 => Self::Refused(String::from_utf8_lossy(reader.bytes(1 << 16)?).into_owned()),
             _ => return Err(DecodeError::UnknownTag),
         })

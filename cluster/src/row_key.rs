@@ -35,13 +35,19 @@ impl RowKey {
         rest.extend_from_slice(&(key.len() as u16).to_be_bytes());
         rest.extend_from_slice(key);
         rest.extend_from_slice(element);
-        Self { hash, rest: rest.into_boxed_slice() }
+        Self {
+            hash,
+            rest: rest.into_boxed_slice(),
+        }
     }
 
     /// The first position at or after `hash`: before every row of that hash.
     #[must_use]
     pub fn at_hash(hash: u64) -> Self {
-        Self { hash, rest: Box::default() }
+        Self {
+            hash,
+            rest: Box::default(),
+        }
     }
 
     /// The first 8 bytes of the key's MD5.
@@ -67,7 +73,10 @@ impl RowKey {
 
     /// A name from its two parts, as another had them.
     pub(crate) fn from_parts(hash: u64, rest: &[u8]) -> Self {
-        Self { hash, rest: rest.into() }
+        Self {
+            hash,
+            rest: rest.into(),
+        }
     }
 
     /// The element in the rest of a name.
@@ -104,8 +113,13 @@ impl RowKey {
     /// # Errors
     /// Any [`DecodeError`].
     pub fn from_ordered(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (hash, rest) = bytes.split_first_chunk::<8>().ok_or(DecodeError::Truncated)?;
-        let row_key = Self { hash: u64::from_be_bytes(*hash), rest: rest.into() };
+        let (hash, rest) = bytes
+            .split_first_chunk::<8>()
+            .ok_or(DecodeError::Truncated)?;
+        let row_key = Self {
+            hash: u64::from_be_bytes(*hash),
+            rest: rest.into(),
+        };
         let [_, high, low, names @ ..] = rest else {
             return Err(DecodeError::Truncated);
         };
@@ -146,6 +160,10 @@ impl fmt::Debug for RowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, element) = self.split();
         write!(f, "{}:{:?}", self.database(), String::from_utf8_lossy(key))?;
-        if element.is_empty() { Ok(()) } else { write!(f, "/{}", element.escape_ascii()) }
+        if element.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "/{}", element.escape_ascii())
+        }
     }
 }

@@ -44,7 +44,11 @@ type Stretch = (BTreeMap<RowKey, Row>, Option<RowKey>);
 
 /// Whether the row makes its key exist, deadlines aside: the count behind DBSIZE.
 fn counts_as_key(key: &RowKey, row: &Row) -> bool {
-    key.element().is_empty() && row.siblings().iter().any(|sibling| !sibling.value.is_reset())
+    key.element().is_empty()
+        && row
+            .siblings()
+            .iter()
+            .any(|sibling| !sibling.value.is_reset())
 }
 
 fn decode(bytes: &[u8]) -> Result<Row, StoreError> {
@@ -120,7 +124,8 @@ impl Rows {
             self.dirty_bytes += weight;
         }
         let seed = self.seed;
-        self.table.insert_unique(hash, packed, |other| other.hashed(|h, e| mix(seed, h, e)));
+        self.table
+            .insert_unique(hash, packed, |other| other.hashed(|h, e| mix(seed, h, e)));
     }
 
     /// The row of `key`, an empty one if there is none.
@@ -149,7 +154,12 @@ impl Rows {
     /// # Errors
     /// What the disk says.
     pub fn load(&mut self, store: &dyn Store, key: &RowKey) -> Result<(), StoreError> {
-        if self.complete || self.table.find(self.hash(key), |packed| packed.is(key)).is_some() {
+        if self.complete
+            || self
+                .table
+                .find(self.hash(key), |packed| packed.is(key))
+                .is_some()
+        {
             return Ok(());
         }
         self.get(store, key).map(|_| ())
@@ -203,8 +213,16 @@ impl Rows {
         hash: u64,
         change: impl FnOnce(&mut Row) -> bool,
     ) -> Result<(), StoreError> {
-        let stored = if self.complete { None } else { store.row(self.slot, key)? };
-        let mut row = stored.as_deref().map(decode).transpose()?.unwrap_or_default();
+        let stored = if self.complete {
+            None
+        } else {
+            store.row(self.slot, key)?
+        };
+        let mut row = stored
+            .as_deref()
+            .map(decode)
+            .transpose()?
+            .unwrap_or_default();
         let counted = counts_as_key(key, &row);
         let changed = change(&mut row);
         if stored.is_none() && (!changed || row.is_empty()) {
@@ -254,8 +272,11 @@ impl Rows {
         after: Option<&RowKey>,
         rows_max: usize,
     ) -> Result<Stretch, StoreError> {
-        let stored =
-            if self.complete { Vec::new() } else { store.rows(self.slot, after, rows_max)? };
+        let stored = if self.complete {
+            Vec::new()
+        } else {
+            store.rows(self.slot, after, rows_max)?
+        };
         let mut end = stored.last().map(|(key, _)| key.clone());
         let mut found: Vec<&Packed> = self
             .table

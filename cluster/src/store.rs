@@ -127,7 +127,10 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Failed`], [`StoreError::Damaged`], or the first error of `each`.
-    #[expect(clippy::type_complexity, reason = "an alias would need a lifetime that no caller has")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "an alias would need a lifetime that no caller has"
+    )]
     fn replay(
         &self,
         each: &mut dyn FnMut(RedoPosition, &[u8]) -> Result<(), StoreError>,

@@ -50,7 +50,10 @@ impl Part<'_> {
             Target::Fallback => self.partition.fallback.as_ref(),
         };
         let mut signed = Clock::new();
-        if let Some(signer) = copy.and_then(|copy| copy.signer).filter(|signer| signer.next > 1) {
+        if let Some(signer) = copy
+            .and_then(|copy| copy.signer)
+            .filter(|signer| signer.next > 1)
+        {
             signed.insert_range(signer.index, 1, signer.next - 1);
         }
         signed
@@ -78,7 +81,14 @@ impl<'a, 'b> Transaction<'a, 'b> {
         parts: SmallVec<[Part<'a>; 1]>,
         grouped: bool,
     ) -> Self {
-        Self { env, out, parts, grouped, shown: Row::new(), failed: None }
+        Self {
+            env,
+            out,
+            parts,
+            grouped,
+            shown: Row::new(),
+            failed: None,
+        }
     }
 
     /// Unix time in milliseconds.
@@ -152,7 +162,9 @@ impl<'a, 'b> Transaction<'a, 'b> {
             Target::Main => part.partition.main.as_mut(),
             Target::Fallback => part.partition.fallback.as_mut(),
         };
-        let row = copy.map(|copy| copy.rows.get(store, &place.key)).transpose()?;
+        let row = copy
+            .map(|copy| copy.rows.get(store, &place.key))
+            .transpose()?;
         self.shown = row.unwrap_or_default();
         Ok(())
     }
@@ -177,7 +189,8 @@ impl<'a, 'b> Transaction<'a, 'b> {
             .expect("a command touches only the partitions that its request names");
         let part = &mut self.parts[at];
         let group = grouped.then_some(&mut part.group);
-        part.partition.edit(env, self.out, part.target, &place.key, group, change)
+        part.partition
+            .edit(env, self.out, part.target, &place.key, group, change)
     }
 
     /// The partition of a place, for commands that explain how a key is stored.
@@ -192,7 +205,10 @@ impl<'a, 'b> Transaction<'a, 'b> {
     /// What each copy has signed so far: the changes made here are among it.
     #[must_use]
     pub fn written(&self) -> Vec<(PartitionId, Target, Clock)> {
-        self.parts.iter().map(|part| (part.partition.id, part.target, part.signed())).collect()
+        self.parts
+            .iter()
+            .map(|part| (part.partition.id, part.target, part.signed()))
+            .collect()
     }
 
     /// The error of a disk that failed under [`Transaction::row`], once.

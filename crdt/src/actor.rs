@@ -29,7 +29,11 @@ impl Actor {
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let plain = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        if plain { u128::from_str_radix(text, 16).ok().map(Self) } else { None }
+        if plain {
+            u128::from_str_radix(text, 16).ok().map(Self)
+        } else {
+            None
+        }
     }
 }
 
@@ -90,7 +94,10 @@ impl ActorTable {
         if let Some(index) = self.find(actor) {
             return index;
         }
-        assert!(self.actors.len() < ACTORS_MAX, "a partition has at most 2^24 actors");
+        assert!(
+            self.actors.len() < ACTORS_MAX,
+            "a partition has at most 2^24 actors"
+        );
         let index = ActorIndex(self.actors.len() as u32);
         self.actors.push(actor);
         self.indices.insert(actor, index);
@@ -103,12 +110,18 @@ impl ActorTable {
     /// If `index` is not of this table.
     #[must_use]
     pub fn actor(&self, index: ActorIndex) -> Actor {
-        *self.actors.get(index.0 as usize).expect("the index was given out by this table")
+        *self
+            .actors
+            .get(index.0 as usize)
+            .expect("the index was given out by this table")
     }
 
     /// All actors, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (ActorIndex, Actor)> + '_ {
-        self.actors.iter().enumerate().map(|(at, actor)| (ActorIndex(at as u32), *actor))
+        self.actors
+            .iter()
+            .enumerate()
+            .map(|(at, actor)| (ActorIndex(at as u32), *actor))
     }
 
     /// Appends the table: a count, then 16 bytes an actor.
@@ -146,7 +159,9 @@ impl Translation {
     /// Names every actor of `from` in `into`.
     #[must_use]
     pub fn new(from: &ActorTable, into: &mut ActorTable) -> Self {
-        Self { to: from.iter().map(|(_, actor)| into.intern(actor)).collect() }
+        Self {
+            to: from.iter().map(|(_, actor)| into.intern(actor)).collect(),
+        }
     }
 
     /// The number in the target table.
@@ -154,7 +169,10 @@ impl Translation {
     /// # Errors
     /// [`DecodeError::Inconsistent`] if the source table has no such number.
     pub fn index(&self, from: ActorIndex) -> Result<ActorIndex, DecodeError> {
-        self.to.get(from.0 as usize).copied().ok_or(DecodeError::Inconsistent)
+        self.to
+            .get(from.0 as usize)
+            .copied()
+            .ok_or(DecodeError::Inconsistent)
     }
 }
 

@@ -29,7 +29,10 @@ struct Counters {
 impl Counters {
     fn contains(&self, counter: u64) -> bool {
         counter <= self.base
-            || self.intervals.iter().any(|&(start, end)| start <= counter && counter <= end)
+            || self
+                .intervals
+                .iter()
+                .any(|&(start, end)| start <= counter && counter <= end)
     }
 
     fn insert_range(&mut self, start: u64, end: u64) {
@@ -75,7 +78,9 @@ impl Counters {
     }
 
     fn covers(&self, other: &Self) -> bool {
-        other.ranges().all(|(start, end)| self.covers_range(start, end))
+        other
+            .ranges()
+            .all(|(start, end)| self.covers_range(start, end))
     }
 
     /// The parts of `self` that `other` lacks.
@@ -135,20 +140,25 @@ impl Clock {
         if at >= self.actors.len() {
             self.actors.resize_with(at + 1, Counters::default);
         }
-        self.actors.get_mut(at).expect("the vector was just grown to hold it")
+        self.actors
+            .get_mut(at)
+            .expect("the vector was just grown to hold it")
     }
 
     /// Whether nothing was seen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.actors.iter().all(|c| c.base == 0 && c.intervals.is_empty())
+        self.actors
+            .iter()
+            .all(|c| c.base == 0 && c.intervals.is_empty())
     }
 
     /// Whether `dot` was seen.
     #[must_use]
     #[inline]
     pub fn contains(&self, dot: Dot) -> bool {
-        self.counters(dot.actor()).is_some_and(|c| c.contains(dot.counter()))
+        self.counters(dot.actor())
+            .is_some_and(|c| c.contains(dot.counter()))
     }
 
     /// Adds one dot.
@@ -167,7 +177,10 @@ impl Clock {
     /// # Panics
     /// If the range is empty, begins at 0 or ends beyond [`COUNTER_MAX`].
     pub fn insert_range(&mut self, actor: ActorIndex, start: u64, end: u64) {
-        assert!(start > 0 && start <= end && end <= COUNTER_MAX, "a range of counters");
+        assert!(
+            start > 0 && start <= end && end <= COUNTER_MAX,
+            "a range of counters"
+        );
         self.counters_mut(actor).insert_range(start, end);
     }
 
@@ -226,20 +239,26 @@ impl Clock {
     }
 
     fn iter_counters(&self) -> impl Iterator<Item = (ActorIndex, &Counters)> {
-        self.actors.iter().enumerate().map(|(at, counters)| (ActorIndex(at as u32), counters))
+        self.actors
+            .iter()
+            .enumerate()
+            .map(|(at, counters)| (ActorIndex(at as u32), counters))
     }
 
     /// The ranges of counters seen of every actor, in order.
     pub fn ranges(&self) -> impl Iterator<Item = (ActorIndex, u64, u64)> + '_ {
         self.iter_counters().flat_map(|(actor, counters)| {
-            counters.ranges().map(move |(start, end)| (actor, start, end))
+            counters
+                .ranges()
+                .map(move |(start, end)| (actor, start, end))
         })
     }
 
     /// The highest counter seen of an actor, 0 if none.
     #[must_use]
     pub fn highest(&self, actor: ActorIndex) -> u64 {
-        self.counters(actor).map_or(0, |c| c.intervals.last().map_or(c.base, |last| last.1))
+        self.counters(actor)
+            .map_or(0, |c| c.intervals.last().map_or(c.base, |last| last.1))
     }
 
     /// Up to which counter all of an actor's dots were seen, 0 if the first was not.
@@ -251,7 +270,8 @@ impl Clock {
     /// Whether dots of `actor` are missing below one that was seen.
     #[must_use]
     pub fn has_gaps(&self, actor: ActorIndex) -> bool {
-        self.counters(actor).is_some_and(|c| !c.intervals.is_empty())
+        self.counters(actor)
+            .is_some_and(|c| !c.intervals.is_empty())
     }
 
     /// Counts every dot of `actor` as seen, those never signed included: the actor has retired.
@@ -288,8 +308,7 @@ impl Clock {
     /// Appends, for each actor with dots, its number, how many intervals follow, the prefix, and
     /// the intervals as distances.
     pub fn encode(&self, writer: &mut Writer) {
-        let present =
-            |c: &(ActorIndex, &Counters)| c.1.base > 0 || !c.1.intervals.is_empty();
+        let present = |c: &(ActorIndex, &Counters)| c.1.base > 0 || !c.1.intervals.is_empty();
         writer.length(self.iter_counters().filter(present).count());
         for (actor, counters) in self.iter_counters().filter(present) {
             writer.varint(u64::from(actor.0));
@@ -324,8 +343,12 @@ impl Clock {
             }
             let counters = clock.counters_mut(actor);
             for _ in 0..intervals {
-                let start = last.checked_add(reader.varint()?).ok_or(DecodeError::Overflow)?;
-                let end = start.checked_add(reader.varint()?).ok_or(DecodeError::Overflow)?;
+                let start = last
+                    .checked_add(reader.varint()?)
+                    .ok_or(DecodeError::Overflow)?;
+                let end = start
+                    .checked_add(reader.varint()?)
+                    .ok_or(DecodeError::Overflow)?;
                 if end > COUNTER_MAX {
                     return Err(DecodeError::OverLimit);
                 }
@@ -367,7 +390,10 @@ mod tests {
     }
 
     fn model(clock: &Clock) -> Model {
-        clock.ranges().flat_map(|(a, s, e)| (s..=e).map(move |c| (a.0, c))).collect()
+        clock
+            .ranges()
+            .flat_map(|(a, s, e)| (s..=e).map(move |c| (a.0, c)))
+            .collect()
     }
 
     fn dots() -> impl Strategy<Value = Vec<(u32, u64)>> {
@@ -391,7 +417,7 @@ mod tests {
             let mut joined = a.clone();
             joined.join(&b);
             prop_assert_eq!(model(&joined), sa.union(&sb).copied().collect::<Model>());
-            prop_assert_eq!(&a == &b, sa == sb);
+            prop_assert_eq!(a == b, sa == sb);
         }
 
         #[test]

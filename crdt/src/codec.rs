@@ -172,7 +172,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::TrailingBytes`] otherwise.
     pub fn finish(&self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::TrailingBytes)
+        }
     }
 
     /// The next `count` bytes as they are.
@@ -181,14 +185,20 @@ impl<'a> Reader<'a> {
     /// [`DecodeError::Truncated`] if there are fewer.
     #[inline]
     pub fn raw(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(DecodeError::Truncated)?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
     #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated)?;
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -277,7 +287,11 @@ impl<'a> Reader<'a> {
     /// [`DecodeError::OverLimit`], [`DecodeError::Truncated`], or as [`Reader::varint`].
     pub fn count(&mut self, max: usize) -> Result<usize, DecodeError> {
         let count = self.length(max)?;
-        if count > self.rest.len() { Err(DecodeError::Truncated) } else { Ok(count) }
+        if count > self.rest.len() {
+            Err(DecodeError::Truncated)
+        } else {
+            Ok(count)
+        }
     }
 
     /// A signed number, zigzag and LEB128.
@@ -325,7 +339,10 @@ mod tests {
     fn a_number_of_more_than_64_bits_is_refused() {
         let bytes = [0xff; 9].into_iter().chain([0x02]).collect::<Vec<u8>>();
         assert_eq!(Reader::new(&bytes).varint(), Err(DecodeError::Overflow));
-        assert_eq!(Reader::new(&[0x80; 11]).varint(), Err(DecodeError::Overflow));
+        assert_eq!(
+            Reader::new(&[0x80; 11]).varint(),
+            Err(DecodeError::Overflow)
+        );
     }
 
     #[test]
@@ -333,7 +350,13 @@ mod tests {
         let mut writer = Writer::new();
         writer.length(1 << 30);
         let bytes = writer.into_vec();
-        assert_eq!(Reader::new(&bytes).count(usize::MAX), Err(DecodeError::Truncated));
-        assert_eq!(Reader::new(&bytes).length(1 << 20), Err(DecodeError::OverLimit));
+        assert_eq!(
+            Reader::new(&bytes).count(usize::MAX),
+            Err(DecodeError::Truncated)
+        );
+        assert_eq!(
+            Reader::new(&bytes).length(1 << 20),
+            Err(DecodeError::OverLimit)
+        );
     }
 }

@@ -18,8 +18,14 @@ impl Dot {
     /// If either does not fit; callers mint a new actor before a counter ends.
     #[must_use]
     pub fn new(actor: ActorIndex, counter: u64) -> Self {
-        assert!((actor.0 as usize) < ACTORS_MAX, "actor indices have 24 bits");
-        assert!(counter > 0 && counter <= COUNTER_MAX, "counters are 1 to 2^40 - 1");
+        assert!(
+            (actor.0 as usize) < ACTORS_MAX,
+            "actor indices have 24 bits"
+        );
+        assert!(
+            counter > 0 && counter <= COUNTER_MAX,
+            "counters are 1 to 2^40 - 1"
+        );
         Self((u64::from(actor.0) << 40) | counter)
     }
 

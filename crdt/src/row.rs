@@ -35,7 +35,8 @@ impl Sibling {
     #[must_use]
     #[inline]
     pub fn is_expired(&self, now_ms: u64) -> bool {
-        self.deadline.is_some_and(|deadline| deadline.get() <= now_ms)
+        self.deadline
+            .is_some_and(|deadline| deadline.get() <= now_ms)
     }
 }
 
@@ -84,7 +85,11 @@ impl Row {
     #[must_use]
     #[inline]
     pub fn latest_stamp(&self) -> Stamp {
-        self.siblings.iter().map(|sibling| sibling.stamp).max().unwrap_or_default()
+        self.siblings
+            .iter()
+            .map(|sibling| sibling.stamp)
+            .max()
+            .unwrap_or_default()
     }
 
     /// Adds a sibling under a fresh dot.
@@ -92,8 +97,13 @@ impl Row {
     /// # Panics
     /// If the dot is there already: a dot names one change.
     pub fn insert(&mut self, sibling: Sibling) {
-        let at = self.siblings.partition_point(|other| other.dot < sibling.dot);
-        let taken = self.siblings.get(at).is_some_and(|other| other.dot == sibling.dot);
+        let at = self
+            .siblings
+            .partition_point(|other| other.dot < sibling.dot);
+        let taken = self
+            .siblings
+            .get(at)
+            .is_some_and(|other| other.dot == sibling.dot);
         assert!(!taken, "a dot names one change to one element");
         self.siblings.insert(at, sibling);
     }
@@ -170,7 +180,12 @@ impl Row {
             let stamp = Stamp(reader.u64_be()?);
             let deadline = NonZeroU64::new(reader.varint()?);
             let value = Value::decode(reader)?;
-            row.siblings.push(Sibling { dot, stamp, deadline, value });
+            row.siblings.push(Sibling {
+                dot,
+                stamp,
+                deadline,
+                value,
+            });
         }
         Ok(row)
     }
@@ -194,6 +209,11 @@ impl Row {
         } else {
             0
         };
-        spilled + self.siblings.iter().map(|s| s.value.heap_bytes()).sum::<usize>()
+        spilled
+            + self
+                .siblings
+                .iter()
+                .map(|s| s.value.heap_bytes())
+                .sum::<usize>()
     }
 }

@@ -50,7 +50,10 @@ impl Edit<'_> {
     /// If all dots of the edit are taken.
     #[must_use]
     pub fn next_counter(&self) -> u64 {
-        self.fresh.last().expect("an edit takes at most the dots it asked for").counter()
+        self.fresh
+            .last()
+            .expect("an edit takes at most the dots it asked for")
+            .counter()
     }
 
     /// Removes the observed siblings that `which` names. Alone, this is a removal.
@@ -68,12 +71,20 @@ impl Edit<'_> {
         value: impl FnOnce(Dot) -> Value,
     ) {
         let dot = self.take_dot();
-        self.row.insert(Sibling { dot, stamp, deadline, value: value(dot) });
+        self.row.insert(Sibling {
+            dot,
+            stamp,
+            deadline,
+            value: value(dot),
+        });
         self.changed = true;
     }
 
     fn take_dot(&mut self) -> Dot {
-        let dot = self.fresh.pop().expect("an edit takes at most the dots it asked for");
+        let dot = self
+            .fresh
+            .pop()
+            .expect("an edit takes at most the dots it asked for");
         self.dots.push((dot, None));
         dot
     }
@@ -110,12 +121,22 @@ impl Copy {
         key: &RowKey,
         change: impl FnOnce(&mut Edit<'_>) -> T,
     ) -> Result<T, StoreError> {
-        let EditContext { env, hybrid, stint, redo, keeps_log, mut group } = context;
+        let EditContext {
+            env,
+            hybrid,
+            stint,
+            redo,
+            keeps_log,
+            mut group,
+        } = context;
         // A missing row must be found missing before a counter is used up.
         self.rows.load(env.store, key)?;
         let signer = self.ensure_signer(env, stint, redo);
         let actor = self.document_actor(env, stint);
-        let shared = group.as_ref().and_then(|group| **group).filter(|_| !env.keeps(1));
+        let shared = group
+            .as_ref()
+            .and_then(|group| **group)
+            .filter(|_| !env.keeps(1));
         let mut fresh: SmallVec<[Dot; DOTS_PER_EDIT]> = SmallVec::new();
         for at in (0..DOTS_PER_EDIT as u64).rev() {
             match shared {
@@ -132,8 +153,14 @@ impl Copy {
         self.rows.update(env.store, key, |row| {
             let expired = row.drop_expired(now_ms);
             let stamp = hybrid.tick(now_ms).max(row.latest_stamp().next());
-            let mut edit =
-                Edit { row, dots: SmallVec::new(), fresh, actor, stamp, changed: false };
+            let mut edit = Edit {
+                row,
+                dots: SmallVec::new(),
+                fresh,
+                actor,
+                stamp,
+                changed: false,
+            };
             outcome = Some(change(&mut edit));
             if edit.changed && edit.dots.is_empty() {
                 edit.take_dot();
@@ -151,7 +178,10 @@ impl Copy {
             changed
         })?;
         if shared.is_none() {
-            self.signer = Some(super::Signer { next: signer.next + dots.len() as u64, ..signer });
+            self.signer = Some(super::Signer {
+                next: signer.next + dots.len() as u64,
+                ..signer
+            });
         }
         self.note_change(key, &dots, keeps_log);
         Ok(outcome.expect("update calls its closure once"))

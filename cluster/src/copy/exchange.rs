@@ -83,9 +83,20 @@ impl Delta {
             for _ in 0..reader.count(LOG_ENTRIES_MAX)? {
                 dots.push((Dot::decode(reader)?, decode_group(reader)?));
             }
-            changes.push(DeltaChange { key, dots, row: Row::decode(reader)? });
+            changes.push(DeltaChange {
+                key,
+                dots,
+                row: Row::decode(reader)?,
+            });
         }
-        Ok(Self { from, urgent, actors, since, clock, changes })
+        Ok(Self {
+            from,
+            urgent,
+            actors,
+            since,
+            clock,
+            changes,
+        })
     }
 }
 
@@ -306,11 +317,17 @@ impl Copy {
         for change in delta.changes {
             let mut dots = Vec::with_capacity(change.dots.len());
             for (dot, group) in change.dots {
-                let group = group.map(|group| group.translate(&translation)).transpose()?;
+                let group = group
+                    .map(|group| group.translate(&translation))
+                    .transpose()?;
                 dots.push((dot.translate(&translation)?, group));
             }
             let row = change.row.translate(&translation)?;
-            changes.push(DeltaChange { key: change.key, dots, row });
+            changes.push(DeltaChange {
+                key: change.key,
+                dots,
+                row,
+            });
         }
         Ok(Delta {
             since: delta.since.translate(&translation)?,
@@ -342,7 +359,11 @@ impl Copy {
         for key in keys {
             let row = other.rows.get(env.store, &key)?.translate(&translation)?;
             joined.latest = joined.latest.max(row.latest_stamp());
-            let change = DeltaChange { key, dots: Vec::new(), row };
+            let change = DeltaChange {
+                key,
+                dots: Vec::new(),
+                row,
+            };
             if self.join_row(env, redo, &change, &[], &their_clock)? {
                 self.note_change(&change.key, &[], keeps_log);
                 joined.changed.push(change.key);
@@ -365,7 +386,10 @@ impl Copy {
         let mut taken = crate::log::Log::new();
         for (dot, entry) in other.log.iter() {
             let dot = dot.translate(translation)?;
-            let group = entry.group.map(|group| group.translate(translation)).transpose()?;
+            let group = entry
+                .group
+                .map(|group| group.translate(translation))
+                .transpose()?;
             taken.insert(dot, entry.key.clone(), group);
             self.log.insert(dot, entry.key.clone(), group);
         }
@@ -385,7 +409,8 @@ fn collect_keys(
     let mut after: Option<RowKey> = None;
     loop {
         let (rows, more) =
-            copy.rows.range(env.store, after.as_ref(), crate::limits::TRANSFER_ROWS_MAX)?;
+            copy.rows
+                .range(env.store, after.as_ref(), crate::limits::TRANSFER_ROWS_MAX)?;
         after = rows.last().map(|(key, _)| key.clone());
         keys.extend(rows.into_iter().map(|(key, _)| key));
         if !more || after.is_none() {

@@ -23,6 +23,14 @@ impl Copy {
         clock.meet(&own)
     }
 
+    /// Whether some actor's dots are not complete: it may have to retire.
+    #[must_use]
+    pub fn has_gaps(&self) -> bool {
+        self.actors
+            .iter()
+            .any(|(index, _)| self.clock.has_gaps(index))
+    }
+
     /// Retires the actors with gaps that are closed and of which every owner durably has the same
     /// dots. `runs` are the current runs of all members, if they are all known.
     pub fn retire_closed(&mut self, env: &Env<'_>, redo: &mut Writer, owners: &[NodeId]) {
@@ -41,7 +49,9 @@ impl Copy {
             let same = |clock: &Clock| Self::of_actor(clock, actor) == dots;
             let agreed = same(&self.durable)
                 && owners.iter().all(|owner| {
-                    self.peers.get(owner).is_some_and(|peer| peer.ready && same(&peer.durable))
+                    self.peers
+                        .get(owner)
+                        .is_some_and(|peer| peer.ready && same(&peer.durable))
                 });
             if agreed || !env.keeps(10) {
                 self.retiring.insert(actor, dots);
@@ -83,7 +93,9 @@ impl Copy {
         let peers = &self.peers;
         self.retiring.retain(|actor, _| {
             !owners.iter().all(|owner| {
-                peers.get(owner).is_some_and(|peer| peer.durable.is_retired(*actor))
+                peers
+                    .get(owner)
+                    .is_some_and(|peer| peer.durable.is_retired(*actor))
             })
         });
     }

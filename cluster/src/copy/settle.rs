@@ -19,8 +19,12 @@ impl Copy {
         let Some(watermark) = self.watermark(owners) else {
             return;
         };
-        let passed: Vec<Dot> =
-            self.log.iter().map(|(dot, _)| dot).filter(|dot| watermark.contains(*dot)).collect();
+        let passed: Vec<Dot> = self
+            .log
+            .iter()
+            .map(|(dot, _)| dot)
+            .filter(|dot| watermark.contains(*dot))
+            .collect();
         for dot in &passed {
             self.log.remove(*dot);
         }
@@ -136,8 +140,11 @@ impl Kind {
     }
 
     fn may_be_forgotten(self, row: &Row, settled: &Clock, env: &Env<'_>) -> bool {
-        let mut siblings =
-            row.siblings().iter().filter(|sibling| self.is_of(&sibling.value)).peekable();
+        let mut siblings = row
+            .siblings()
+            .iter()
+            .filter(|sibling| self.is_of(&sibling.value))
+            .peekable();
         siblings.peek().is_some()
             && siblings.all(|sibling| {
                 let over = match &sibling.value {

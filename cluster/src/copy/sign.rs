@@ -45,16 +45,25 @@ impl Copy {
         redo: &mut Writer,
     ) -> Signer {
         // The last counters are left unused: the very last one stands for a retired actor.
-        if let Some(signer) = self.signer.filter(|signer| signer.next < COUNTER_MAX - RESERVE) {
+        if let Some(signer) = self
+            .signer
+            .filter(|signer| signer.next < COUNTER_MAX - RESERVE)
+        {
             return signer;
         }
         let signer = if env.keeps(3) {
             let actor = Actor::of_run(env.run, *stint);
             *stint += 1;
-            Signer { index: self.intern(actor, redo), next: 1 }
+            Signer {
+                index: self.intern(actor, redo),
+                next: 1,
+            }
         } else {
             let index = self.intern(Actor::of_run(env.node.0, 0), redo);
-            Signer { index, next: self.clock.highest(index) + 1 }
+            Signer {
+                index,
+                next: self.clock.highest(index) + 1,
+            }
         };
         self.signer = Some(signer);
         signer

@@ -90,7 +90,11 @@ impl Node {
             }
         }
         drop(appending);
-        Ok(Effects { sends, answers, sync_wanted })
+        Ok(Effects {
+            sends,
+            answers,
+            sync_wanted,
+        })
     }
 
     /// Why commands that write are refused now, if they are.
@@ -105,8 +109,11 @@ impl Node {
     /// # Errors
     /// As [`Node::commit`].
     pub fn begin_sync(&self) -> Result<(Vec<SyncPoint>, Effects), StoreError> {
-        let points: Vec<SyncPoint> =
-            self.partitions.iter().filter_map(|partition| partition.lock().begin_sync()).collect();
+        let points: Vec<SyncPoint> = self
+            .partitions
+            .iter()
+            .filter_map(|partition| partition.lock().begin_sync())
+            .collect();
         match self.commit() {
             Ok(effects) => Ok((points, effects)),
             Err(error) => {
@@ -121,7 +128,9 @@ impl Node {
         let settings = self.settings();
         let env = self.env(&settings, now);
         for point in points {
-            self.act(&env, point.partition(), |p, env, out| p.finish_sync(env, out, point));
+            self.act(&env, point.partition(), |p, env, out| {
+                p.finish_sync(env, out, point)
+            });
         }
     }
 
@@ -159,7 +168,10 @@ impl Node {
             written?;
         }
         let node = Some(self.state().encode());
-        self.store.checkpoint(&Checkpoint { node, ..Checkpoint::default() })
+        self.store.checkpoint(&Checkpoint {
+            node,
+            ..Checkpoint::default()
+        })
     }
 
     /// Frees memory of decoded rows until they take at most the setting's bytes, as far as they are
@@ -178,12 +190,18 @@ impl Node {
     /// About how many bytes decoded rows take.
     #[must_use]
     pub fn cached_bytes(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.lock().cached_bytes().0).sum()
+        self.partitions
+            .iter()
+            .map(|partition| partition.lock().cached_bytes().0)
+            .sum()
     }
 
     /// About how many bytes of decoded rows wait for a checkpoint.
     #[must_use]
     pub fn dirty_bytes(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.lock().cached_bytes().1).sum()
+        self.partitions
+            .iter()
+            .map(|partition| partition.lock().cached_bytes().1)
+            .sum()
     }
 }

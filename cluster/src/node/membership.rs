@@ -26,10 +26,20 @@ impl Node {
             .filter(|peer| !links.suspected.contains_key(peer) && !down.contains(peer))
             .collect();
         up.insert(self.id);
-        let run_of = |node| if node == self.id { Some(self.run) } else { links.runs.get(&node).copied() };
+        let run_of = |node| {
+            if node == self.id {
+                Some(self.run)
+            } else {
+                links.runs.get(&node).copied()
+            }
+        };
         let runs = view.layout.nodes().map(|(node, _)| run_of(node)).collect();
         if view.up != up || view.runs != runs {
-            *view = Arc::new(View { up, runs, ..(**view).clone() });
+            *view = Arc::new(View {
+                up,
+                runs,
+                ..(**view).clone()
+            });
         }
     }
 
@@ -46,7 +56,10 @@ impl Node {
 
     /// A peer did not answer a command in time: for a while it is passed over.
     pub(super) fn suspect(&self, peer: NodeId, now: Now) {
-        self.links.lock().suspected.insert(peer, now.monotonic_ms + SUSPICION_MS);
+        self.links
+            .lock()
+            .suspected
+            .insert(peer, now.monotonic_ms + SUSPICION_MS);
         self.refresh_view();
     }
 
@@ -87,7 +100,8 @@ impl Node {
                 runs: None,
             });
         }
-        self.layout_version.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        self.layout_version
+            .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         self.refresh_view();
         self.record_state();
         let linked = self.links.lock().linked.clone();
@@ -128,7 +142,9 @@ impl Node {
         let ownership = &env.view.ownership;
         layout_partitions(env).all(|partition| {
             !ownership.is_next_owner(self.id, partition)
-                || self.with_partition(partition, |p| p.has_main()).unwrap_or(false)
+                || self
+                    .with_partition(partition, |p| p.has_main())
+                    .unwrap_or(false)
         })
     }
 
@@ -165,6 +181,7 @@ impl Node {
     /// Grows with every change of the layout.
     #[must_use]
     pub fn layout_version(&self) -> u64 {
-        self.layout_version.load(std::sync::atomic::Ordering::Acquire)
+        self.layout_version
+            .load(std::sync::atomic::Ordering::Acquire)
     }
 }

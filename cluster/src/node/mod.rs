@@ -182,7 +182,10 @@ impl Node {
                 Event::SyncWanted => self.commit.lock().sync_wanted = true,
                 Event::Durable(partition) => self.on_durable(env, partition),
                 Event::Changed(partition, key) => {
-                    self.commit.lock().answers.push(Answer::Changed(partition, key));
+                    self.commit
+                        .lock()
+                        .answers
+                        .push(Answer::Changed(partition, key));
                 }
                 Event::BadPeer(peer) => self.commit.lock().answers.push(Answer::BadPeer(peer)),
                 Event::ReadyChanged(_) => {}
@@ -255,7 +258,11 @@ impl Node {
     /// again by its sender.
     pub fn on_message(&self, peer: NodeId, message: Message, now: Now) -> Result<(), StoreError> {
         let settings = self.settings();
-        let env = self.env(&settings, now);
+        let mut env = self.env(&settings, now);
+        if !env.view.up.contains(&peer) {
+            self.heard(peer);
+            env.view = self.view();
+        }
         match message {
             Message::Layout(run, layout) => {
                 self.on_run(peer, run);
@@ -263,7 +270,9 @@ impl Node {
                 Ok(())
             }
             Message::Retire(partition, dots) => {
-                self.act(&env, partition, |p, env, out| p.on_retire(env, out, peer, &dots));
+                self.act(&env, partition, |p, env, out| {
+                    p.on_retire(env, out, peer, &dots)
+                });
                 Ok(())
             }
             Message::Acknowledge(partition, told) => {
@@ -277,17 +286,23 @@ impl Node {
                 Ok(())
             }
             Message::Delta(partition, delta) => self
-                .act(&env, partition, |p, env, out| p.on_delta(env, out, peer, delta))
+                .act(&env, partition, |p, env, out| {
+                    p.on_delta(env, out, peer, delta)
+                })
                 .unwrap_or(Ok(())),
             Message::Offer(partition) => {
                 self.act(&env, partition, |p, env, out| p.on_offer(env, out, peer));
                 Ok(())
             }
             Message::Fetch(partition, transfer, turn) => self
-                .act(&env, partition, |p, env, out| p.on_fetch(env, out, peer, transfer, turn))
+                .act(&env, partition, |p, env, out| {
+                    p.on_fetch(env, out, peer, transfer, turn)
+                })
                 .unwrap_or(Ok(())),
             Message::Range(partition, range) => self
-                .act(&env, partition, |p, env, out| p.on_range(env, out, peer, range))
+                .act(&env, partition, |p, env, out| {
+                    p.on_range(env, out, peer, range)
+                })
                 .unwrap_or(Ok(())),
             Message::Request(number, request) => {
                 self.on_request(&env, peer, number, *request);

@@ -129,7 +129,8 @@ impl Node {
             }
         }
         self.store.replay(&mut |position, redo| {
-            self.redo_end.store(position.0, std::sync::atomic::Ordering::Release);
+            self.redo_end
+                .store(position.0, std::sync::atomic::Ordering::Release);
             self.replay(&env, redo)
         })?;
         self.store.sync()?;

@@ -117,11 +117,7 @@ enum StandIn {
     Always,
 }
 
-fn target_of(
-    partition: &Partition,
-    env: &Env<'_>,
-    standing_in: StandIn,
-) -> Result<Target, Reply> {
+fn target_of(partition: &Partition, env: &Env<'_>, standing_in: StandIn) -> Result<Target, Reply> {
     if partition.is_ready(env) {
         return Ok(Target::Main);
     }
@@ -159,7 +155,10 @@ impl Node {
         partition: PartitionId,
         tried: &BTreeSet<NodeId>,
     ) -> (Route, Target) {
-        let locked = self.partitions.get(partition.index()).map(|partition| partition.lock());
+        let locked = self
+            .partitions
+            .get(partition.index())
+            .map(|partition| partition.lock());
         let Some(locked) = locked else {
             return (Route::Here, Target::Fallback);
         };
@@ -199,9 +198,7 @@ impl Node {
         let first = request.partitions.first().copied();
         let route = first.map_or(Route::Here, |first| self.route_among(env, first, &tried).0);
         match (route, caller) {
-            (Route::There(to), Caller::Client(_)) => {
-                self.forward(env, caller, request, to, tried)
-            }
+            (Route::There(to), Caller::Client(_)) => self.forward(env, caller, request, to, tried),
             (Route::There(_), Caller::Peer(..)) | (Route::Here, _) => {
                 self.run_here(env, caller, request)
             }
@@ -219,11 +216,22 @@ impl Node {
         let deadline_ms = env.now.monotonic_ms + env.settings.request_timeout_ms;
         let mut requests = self.requests.lock();
         if requests.len() >= PENDING_MAX {
-            return Some(Reply::Refused("too many commands wait for other nodes".to_owned()));
+            return Some(Reply::Refused(
+                "too many commands wait for other nodes".to_owned(),
+            ));
         }
         let number = requests.number();
         self.send(to, Message::Request(number, Box::new(request.clone())));
-        requests.forwarded.insert(number, Forwarded { caller, request, to, tried, deadline_ms });
+        requests.forwarded.insert(
+            number,
+            Forwarded {
+                caller,
+                request,
+                to,
+                tried,
+                deadline_ms,
+            },
+        );
         None
     }
 
@@ -235,7 +243,13 @@ impl Node {
             let asked = self.pull(env, partition, key);
             if let Some((number, awaited)) = asked {
                 let deadline_ms = env.now.monotonic_ms + env.settings.request_timeout_ms;
-                let pulling = Pulling { caller, request, awaited, reached: 1, deadline_ms };
+                let pulling = Pulling {
+                    caller,
+                    request,
+                    awaited,
+                    reached: 1,
+                    deadline_ms,
+                };
                 self.requests.lock().pulling.insert(number, pulling);
                 return None;
             }
@@ -257,14 +271,19 @@ impl Node {
                 clock: main.clock.clone(),
             })
         })??;
-        let peers: BTreeSet<NodeId> =
-            env.other_owners(partition).filter(|owner| env.view.up.contains(owner)).collect();
+        let peers: BTreeSet<NodeId> = env
+            .other_owners(partition)
+            .filter(|owner| env.view.up.contains(owner))
+            .collect();
         if peers.is_empty() {
             return None;
         }
         let number = self.requests.lock().number();
         for &peer in &peers {
-            self.send(peer, Message::Pull(number, partition, known.clone(), key.clone()));
+            self.send(
+                peer,
+                Message::Pull(number, partition, known.clone(), key.clone()),
+            );
         }
         Some((number, peers))
     }
@@ -278,7 +297,10 @@ impl Node {
         reached: u8,
     ) -> Option<Reply> {
         if request.read_copies > reached {
-            return Some(Reply::PartialRead { reached, wanted: request.read_copies });
+            return Some(Reply::PartialRead {
+                reached,
+                wanted: request.read_copies,
+            });
         }
         let standing_in = match (caller, request.access, request.blind) {
             (Caller::Peer(..), ..) => StandIn::Never,
@@ -288,11 +310,19 @@ impl Node {
         let waits = request.write_copies > 0 && request.access == Access::Write;
         let mut out = Output::default();
         let grouped = request.args.len() > 3;
-        let call = LocalCall { partitions: &request.partitions, access: request.access, grouped };
+        let call = LocalCall {
+            partitions: &request.partitions,
+            access: request.access,
+            grouped,
+        };
         let ran = self.run_locked(env, &mut out, &call, standing_in, |transaction| {
             let mut reply = Vec::new();
             self.execute.execute(transaction, request, &mut reply);
-            let parts = if waits { transaction.written() } else { Vec::new() };
+            let parts = if waits {
+                transaction.written()
+            } else {
+                Vec::new()
+            };
             (Bytes::from(reply), parts)
         });
         let (reply, parts) = match ran {
@@ -349,7 +379,11 @@ impl Node {
         let mut parts = SmallVec::new();
         for partition in &mut guards {
             let target = target_of(partition, env, standing_in)?;
-            parts.push(Part { partition, target, group: None });
+            parts.push(Part {
+                partition,
+                target,
+                group: None,
+            });
         }
         let ran = run(&mut Transaction::new(env, out, parts, call.grouped));
         for partition in guards.iter().filter(|partition| partition.outgoing) {
@@ -387,15 +421,31 @@ impl Node {
         let deadline_ms = env.now.monotonic_ms + env.settings.request_timeout_ms;
         let mut requests = self.requests.lock();
         let number = requests.number();
-        requests.waiting.insert(number, Waiting { caller, reply, parts, wanted, deadline_ms });
+        requests.waiting.insert(
+            number,
+            Waiting {
+                caller,
+                reply,
+                parts,
+                wanted,
+                deadline_ms,
+            },
+        );
         None
     }
 
     fn reached(&self, waiting: &Waiting) -> u8 {
         let copies = |(partition, target, clock): &(PartitionId, Target, Clock)| {
-            self.with_partition(*partition, |p| p.durable_copies(*target, clock)).unwrap_or(0)
+            self.with_partition(*partition, |p| p.durable_copies(*target, clock))
+                .unwrap_or(0)
         };
-        waiting.parts.iter().map(copies).min().unwrap_or(usize::from(u8::MAX)).min(255) as u8
+        waiting
+            .parts
+            .iter()
+            .map(copies)
+            .min()
+            .unwrap_or(usize::from(u8::MAX))
+            .min(255) as u8
     }
 
     /// More is durable in a partition: requests that wait for that may be over.
@@ -504,11 +554,20 @@ impl Node {
         }
         for waiting in waiting {
             let reached = self.reached(&waiting);
-            let Waiting { caller, reply, wanted, .. } = waiting;
+            let Waiting {
+                caller,
+                reply,
+                wanted,
+                ..
+            } = waiting;
             let reply = if reached >= wanted {
                 Reply::Done(reply)
             } else {
-                Reply::Partial { reply, reached, wanted }
+                Reply::Partial {
+                    reply,
+                    reached,
+                    wanted,
+                }
             };
             self.answer(env, caller, reply);
         }
@@ -525,9 +584,14 @@ impl Node {
         key: &RowKey,
     ) -> Result<(), StoreError> {
         let delta = self
-            .act(env, partition, |p, env, out| p.on_pull(env, &known.actors, &known.clock, key, out))
+            .act(env, partition, |p, env, out| {
+                p.on_pull(env, &known.actors, &known.clock, key, out)
+            })
             .unwrap_or(Ok(None))?;
-        self.send(peer, Message::Pulled(number, partition, delta.map(Box::new)));
+        self.send(
+            peer,
+            Message::Pulled(number, partition, delta.map(Box::new)),
+        );
         Ok(())
     }
 
@@ -542,8 +606,10 @@ impl Node {
     ) -> Result<(), StoreError> {
         let joined = delta.is_some();
         if let Some(delta) = delta {
-            self.act(env, partition, |p, env, out| p.on_delta(env, out, peer, *delta))
-                .unwrap_or(Ok(()))?;
+            self.act(env, partition, |p, env, out| {
+                p.on_delta(env, out, peer, *delta)
+            })
+            .unwrap_or(Ok(()))?;
         }
         let done = {
             let mut requests = self.requests.lock();
@@ -555,7 +621,11 @@ impl Node {
             }
             let enough = pulling.reached >= pulling.request.read_copies;
             let over = enough || pulling.awaited.is_empty();
-            if over { requests.pulling.remove(&number) } else { None }
+            if over {
+                requests.pulling.remove(&number)
+            } else {
+                None
+            }
         };
         if let Some(pulling) = done {
             self.finish_pull(env, pulling);
@@ -564,7 +634,12 @@ impl Node {
     }
 
     fn finish_pull(&self, env: &Env<'_>, pulling: Pulling) {
-        let Pulling { caller, request, reached, .. } = pulling;
+        let Pulling {
+            caller,
+            request,
+            reached,
+            ..
+        } = pulling;
         if let Some(reply) = self.execute_here(env, caller, &request, reached) {
             self.answer(env, caller, reply);
         }
@@ -572,7 +647,13 @@ impl Node {
 }
 
 fn take_if<T>(map: &mut BTreeMap<u64, T>, over: impl Fn(&T) -> bool) -> Vec<T> {
-    let numbers: Vec<u64> =
-        map.iter().filter(|(_, value)| over(value)).map(|(number, _)| *number).collect();
-    numbers.into_iter().filter_map(|number| map.remove(&number)).collect()
+    let numbers: Vec<u64> = map
+        .iter()
+        .filter(|(_, value)| over(value))
+        .map(|(number, _)| *number)
+        .collect();
+    numbers
+        .into_iter()
+        .filter_map(|number| map.remove(&number))
+        .collect()
 }

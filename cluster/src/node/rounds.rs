@@ -33,7 +33,11 @@ impl Node {
             if exchange {
                 rounds.exchange_ms = now.monotonic_ms + settings.anti_entropy_interval_ms;
             }
-            (replicate, exchange, rounds.replicate_ms.min(rounds.exchange_ms))
+            (
+                replicate,
+                exchange,
+                rounds.replicate_ms.min(rounds.exchange_ms),
+            )
         };
         let mut outcome = Ok(());
         if replicate {
@@ -90,6 +94,8 @@ impl Node {
     #[must_use]
     pub fn is_told(&self) -> bool {
         let view = self.view();
-        self.partitions.iter().all(|partition| partition.lock().is_told(&view, self.id))
+        self.partitions
+            .iter()
+            .all(|partition| partition.lock().is_told(&view, self.id))
     }
 }

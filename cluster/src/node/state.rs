@@ -53,6 +53,9 @@ impl Node {
     /// What the node stores beside its copies.
     #[must_use]
     pub fn state(&self) -> NodeState {
-        NodeState { id: self.id, layout: (*self.view().layout).clone() }
+        NodeState {
+            id: self.id,
+            layout: (*self.view().layout).clone(),
+        }
     }
 }

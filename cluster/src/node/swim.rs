@@ -34,7 +34,10 @@ impl Identity for Member {
     type Addr = u128;
 
     fn renew(&self) -> Option<Self> {
-        Some(Self { life: self.life.wrapping_add(1), ..*self })
+        Some(Self {
+            life: self.life.wrapping_add(1),
+            ..*self
+        })
     }
 
     fn addr(&self) -> u128 {
@@ -67,7 +70,10 @@ impl Swim {
     /// A detector that knows nobody yet. Lives are ordered by the time of the start, so that a node
     /// that comes back soon is believed at once.
     pub(super) fn new(node: NodeId, run: u128, now: Now) -> Self {
-        let identity = Member { node: node.0, life: now.unix_ms };
+        let identity = Member {
+            node: node.0,
+            life: now.unix_ms,
+        };
         let mut seed = [0; 32];
         for (at, byte) in (run ^ node.0).to_be_bytes().iter().enumerate() {
             seed[at] = *byte;
@@ -141,8 +147,14 @@ impl Swim {
 
 fn config() -> Config {
     let several = NonZeroUsize::new(3).expect("three is not zero");
-    let announce = PeriodicParams { frequency: Duration::from_secs(10), num_members: several };
-    let gossip = PeriodicParams { frequency: Duration::from_millis(500), num_members: several };
+    let announce = PeriodicParams {
+        frequency: Duration::from_secs(10),
+        num_members: several,
+    };
+    let gossip = PeriodicParams {
+        frequency: Duration::from_millis(500),
+        num_members: several,
+    };
     Config {
         probe_period: Duration::from_millis(PROBE_PERIOD_MS),
         probe_rtt: Duration::from_millis(PROBE_ANSWER_MS),
@@ -185,13 +197,25 @@ impl Node {
 
     /// A link is up: its other end is told of this node's life.
     pub(super) fn greet(&self, peer: NodeId, now: Now) {
-        let member = Member { node: peer.0, life: 0 };
+        let member = Member {
+            node: peer.0,
+            life: 0,
+        };
         self.swim(now, |detector, runtime| detector.announce(member, runtime));
+    }
+
+    /// A peer that counts as down has sent something: it is not. A restart under a clock that was set
+    /// back begins a life that the others take for an older one, and so hold for over.
+    pub(super) fn heard(&self, peer: NodeId) {
+        self.swim.lock().is_back(peer);
+        self.refresh_view();
     }
 
     /// A packet of the detector came in.
     pub(super) fn on_swim(&self, payload: &[u8], now: Now) {
-        self.swim(now, |detector, runtime| detector.handle_data(payload, runtime));
+        self.swim(now, |detector, runtime| {
+            detector.handle_data(payload, runtime)
+        });
     }
 
     /// Fires the detector's timers that are due.
@@ -201,7 +225,9 @@ impl Node {
             let Some(timer) = due else {
                 return;
             };
-            self.swim(now, |detector, runtime| detector.handle_timer(timer, runtime));
+            self.swim(now, |detector, runtime| {
+                detector.handle_timer(timer, runtime)
+            });
         }
     }
 }

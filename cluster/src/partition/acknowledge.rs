@@ -21,6 +21,8 @@ pub struct Acknowledgement {
     pub durable: Clock,
     /// After a delta that was refused: what the copy has seen.
     pub refused: Option<Clock>,
+    /// Whether the node stands in for owners, with a copy that they may lack.
+    pub stands_in: bool,
 }
 
 impl Acknowledgement {
@@ -29,6 +31,7 @@ impl Acknowledgement {
         writer.u128_be(self.copy.map_or(0, |copy| copy.0));
         self.actors.encode(writer);
         self.durable.encode(writer);
+        writer.u8(u8::from(self.stands_in));
         writer.u8(u8::from(self.refused.is_some()));
         if let Some(clock) = &self.refused {
             clock.encode(writer);
@@ -46,12 +49,19 @@ impl Acknowledgement {
         };
         let actors = ActorTable::decode(reader, ACTORS_PER_PARTITION_MAX)?;
         let durable = Clock::decode(reader, actors.len())?;
+        let stands_in = reader.u8()? != 0;
         let refused = match reader.u8()? {
             0 => None,
             1 => Some(Clock::decode(reader, actors.len())?),
             _ => return Err(DecodeError::UnknownTag),
         };
-        Ok(Self { copy, actors, durable, refused })
+        Ok(Self {
+            copy,
+            actors,
+            durable,
+            refused,
+            stands_in,
+        })
     }
 }
 
@@ -59,25 +69,35 @@ impl Partition {
     /// This node's word about its copy.
     #[must_use]
     pub fn acknowledgement(&self, env: &Env<'_>) -> Acknowledgement {
+        let stands_in = self.fallback.is_some();
         match self.main.as_ref().filter(|main| main.role == Role::Main) {
             Some(main) => Acknowledgement {
                 copy: Some(main.id),
                 actors: main.actors.clone(),
-                durable: if env.keeps(2) { main.durable.clone() } else { main.clock.clone() },
+                durable: if env.keeps(2) {
+                    main.durable.clone()
+                } else {
+                    main.clock.clone()
+                },
                 refused: None,
+                stands_in,
             },
             None => Acknowledgement {
                 copy: None,
                 actors: ActorTable::new(),
                 durable: Clock::new(),
                 refused: None,
+                stands_in,
             },
         }
     }
 
     /// Tells `peer` of this node's copy.
     pub fn acknowledge(&self, env: &Env<'_>, out: &mut Output, peer: NodeId) {
-        out.sends.push((peer, Message::Acknowledge(self.id, self.acknowledgement(env))));
+        out.sends.push((
+            peer,
+            Message::Acknowledge(self.id, self.acknowledgement(env)),
+        ));
     }
 
     pub(super) fn refuse(&self, env: &Env<'_>, out: &mut Output, peer: NodeId) {
@@ -95,11 +115,17 @@ impl Partition {
         told: &Acknowledgement,
     ) {
         self.ready.insert(from, told.copy.is_some());
+        if told.stands_in {
+            self.stand_ins.insert(from);
+        } else {
+            self.stand_ins.remove(&from);
+        }
         if let Some(main) = self.main.as_mut() {
             let translation = main.translation(&told.actors, &mut out.redo);
             let translate = |clock: &Clock| clock.translate(&translation);
-            let clocks = translate(&told.durable)
-                .and_then(|durable| Ok((durable, told.refused.as_ref().map(translate).transpose()?)));
+            let clocks = translate(&told.durable).and_then(|durable| {
+                Ok((durable, told.refused.as_ref().map(translate).transpose()?))
+            });
             match clocks {
                 Ok((durable, refused)) => note(main, env, from, told.copy, durable, refused),
                 Err(_) => out.events.push(Event::BadPeer(from)),
@@ -107,8 +133,10 @@ impl Partition {
         }
         if let Some(fallback) = self.fallback.as_mut() {
             let durable = fallback.known_part(&told.durable, &told.actors);
-            let refused =
-                told.refused.as_ref().map(|clock| fallback.known_part(clock, &told.actors));
+            let refused = told
+                .refused
+                .as_ref()
+                .map(|clock| fallback.known_part(clock, &told.actors));
             note(fallback, env, from, told.copy, durable, refused);
         }
         out.events.push(Event::Durable(self.id));
@@ -144,7 +172,10 @@ fn note(
     }
     if peer.copy != Some(id) {
         // The first word of this copy on this link: whatever it lacks is due at once.
-        *peer = crate::copy::Peer { behind_since_ms: Some(0), ..Default::default() };
+        *peer = crate::copy::Peer {
+            behind_since_ms: Some(0),
+            ..Default::default()
+        };
     }
     peer.copy = Some(id);
     peer.told_ms = env.now.monotonic_ms;

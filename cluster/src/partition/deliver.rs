@@ -26,7 +26,9 @@ enum Round {
 impl Partition {
     /// The owners that can take changes now.
     fn receivers(&self, env: &Env<'_>) -> Vec<NodeId> {
-        env.other_owners(self.id).filter(|owner| env.view.up.contains(owner)).collect()
+        env.other_owners(self.id)
+            .filter(|owner| env.view.up.contains(owner))
+            .collect()
     }
 
     /// Sends what this node's own commands changed and was not sent yet: the asynchronous
@@ -47,7 +49,10 @@ impl Partition {
                 continue;
             }
             let mut unexplained = false;
-            for copy in [self.main.as_mut(), self.fallback.as_mut()].into_iter().flatten() {
+            for copy in [self.main.as_mut(), self.fallback.as_mut()]
+                .into_iter()
+                .flatten()
+            {
                 let Some(signer) = copy.signer else {
                     continue;
                 };
@@ -90,7 +95,10 @@ impl Partition {
             }
             self.tell_retirements(out, peer);
             let mut unexplained = false;
-            for copy in [self.main.as_mut(), self.fallback.as_mut()].into_iter().flatten() {
+            for copy in [self.main.as_mut(), self.fallback.as_mut()]
+                .into_iter()
+                .flatten()
+            {
                 if !is_due(copy, env, peer) {
                     continue;
                 }
@@ -113,24 +121,24 @@ impl Partition {
         };
         let dots = main.retirements_for(peer);
         if !dots.is_empty() {
-            let dots = KnownClock { actors: main.actors.clone(), clock: dots };
+            let dots = KnownClock {
+                actors: main.actors.clone(),
+                clock: dots,
+            };
             out.sends.push((peer, Message::Retire(self.id, dots)));
         }
     }
 
     /// Another owner has retired actors of which it had these dots. If this copy has others, it takes
     /// the whole partition from there.
-    pub fn on_retire(
-        &mut self,
-        env: &Env<'_>,
-        out: &mut Output,
-        from: NodeId,
-        dots: &KnownClock,
-    ) {
+    pub fn on_retire(&mut self, env: &Env<'_>, out: &mut Output, from: NodeId, dots: &KnownClock) {
         if !self.is_ready(env) {
             return;
         }
-        let main = self.main.as_mut().expect("a ready partition has a main copy");
+        let main = self
+            .main
+            .as_mut()
+            .expect("a ready partition has a main copy");
         let translation = main.translation(&dots.actors, &mut out.redo);
         let followed = match dots.clock.translate(&translation) {
             Ok(dots) => main.follow_retirement(&mut out.redo, &dots),
@@ -146,7 +154,11 @@ impl Partition {
 
     /// Whether `peer` has yet to say that its copy is ready, or said so before a copy here began.
     fn is_unheard(&self, peer: NodeId) -> bool {
-        let knows = |copy: &Copy| copy.peers.get(&peer).is_some_and(|known| known.copy.is_some());
+        let knows = |copy: &Copy| {
+            copy.peers
+                .get(&peer)
+                .is_some_and(|known| known.copy.is_some())
+        };
         let copies = [self.main.as_ref(), self.fallback.as_ref()];
         self.ready.get(&peer) != Some(&true) || !copies.into_iter().flatten().all(knows)
     }
@@ -257,7 +269,11 @@ impl Partition {
 /// Whether what `peer` lacks of `copy` has been missing for so long that it must be sent once more.
 fn is_due(copy: &mut Copy, env: &Env<'_>, peer: NodeId) -> bool {
     let clock = &copy.clock;
-    let Some(known) = copy.peers.get_mut(&peer).filter(|known| known.copy.is_some()) else {
+    let Some(known) = copy
+        .peers
+        .get_mut(&peer)
+        .filter(|known| known.copy.is_some())
+    else {
         return false;
     };
     if known.durable.covers(clock) {
@@ -316,7 +332,11 @@ fn send(
         copy.peers.entry(peer).or_default().sent.join(&sent);
         out.sends.push((peer, Message::Delta(partition, delta)));
     }
-    Ok(if chosen.is_empty() { Round::Sent } else { Round::More })
+    Ok(if chosen.is_empty() {
+        Round::Sent
+    } else {
+        Round::More
+    })
 }
 
 impl Partition {
@@ -324,10 +344,18 @@ impl Partition {
     #[must_use]
     pub fn is_told(&self, view: &crate::env::View, node: NodeId) -> bool {
         let owners = view.ownership.owners(self.id);
-        [self.main.as_ref(), self.fallback.as_ref()].into_iter().flatten().all(|copy| {
-            owners.iter().filter(|owner| **owner != node && view.up.contains(owner)).all(|owner| {
-                copy.peers.get(owner).is_none_or(|peer| peer.durable.covers(&copy.clock))
+        [self.main.as_ref(), self.fallback.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(|copy| {
+                owners
+                    .iter()
+                    .filter(|owner| **owner != node && view.up.contains(owner))
+                    .all(|owner| {
+                        copy.peers
+                            .get(owner)
+                            .is_none_or(|peer| peer.durable.covers(&copy.clock))
+                    })
             })
-        })
     }
 }

@@ -27,12 +27,59 @@ impl Partition {
         self.end_what_is_handed_over(env, out);
         if self.is_ready(env) {
             let owners: Vec<NodeId> = env.other_owners(self.id).collect();
-            let main = self.main.as_mut().expect("a ready partition has a main copy");
-            main.forget_resets(env, &mut out.redo, &owners)?;
-            main.retire_closed(env, &mut out.redo, &owners);
+            let complete = self.knows_all_copies(env);
+            if !complete {
+                self.ask_for_copies(env, out);
+            }
+            let main = self
+                .main
+                .as_mut()
+                .expect("a ready partition has a main copy");
+            if complete || !env.keeps(8) {
+                main.forget_resets(env, &mut out.redo, &owners)?;
+            }
+            if complete || !env.keeps(10) {
+                main.retire_closed(env, &mut out.redo, &owners);
+            }
             main.forget_retired(&owners);
         }
         Ok(())
+    }
+
+    /// Whether every member has told what it has of the partition, and only owners have a copy: an old
+    /// owner may still hold a change that was made before a reset was seen there.
+    fn knows_all_copies(&self, env: &Env<'_>) -> bool {
+        let owners = env.view.ownership.owners(self.id);
+        env.view.layout.nodes().all(|(node, _)| {
+            node == env.node
+                || (env.view.up.contains(&node)
+                    && !self.stand_ins.contains(&node)
+                    && match self.ready.get(&node) {
+                        None => false,
+                        Some(has_copy) => *has_copy == owners.contains(&node),
+                    })
+        })
+    }
+
+    /// Asks the members that have not told of their copies, or told of one that owners may lack, if
+    /// something waits to be forgotten.
+    fn ask_for_copies(&self, env: &Env<'_>, out: &mut Output) {
+        if self
+            .main
+            .as_ref()
+            .is_none_or(|main| main.resets.is_empty() && !main.has_gaps())
+        {
+            return;
+        }
+        let owners = env.view.ownership.owners(self.id);
+        for (node, _) in env.view.layout.nodes() {
+            let can_tell = node != env.node && env.view.up.contains(&node);
+            let told = self.ready.get(&node) == Some(&owners.contains(&node));
+            if can_tell && (!told || self.stand_ins.contains(&node)) {
+                out.sends
+                    .push((node, crate::message::Message::Ask(self.id)));
+            }
+        }
     }
 
     /// A copy that this node kept while others owned the partition is not whole any more: it waits
@@ -73,8 +120,7 @@ impl Partition {
             .filter(|owner| env.view.up.contains(owner) && has_copy(owner))
             .collect();
         if sources.is_empty() {
-            let others: Vec<NodeId> =
-                env
+            let others: Vec<NodeId> = env
                 .view
                 .layout
                 .nodes()
@@ -83,12 +129,12 @@ impl Partition {
                 .collect();
             for member in &others {
                 if env.view.up.contains(member) && !self.ready.contains_key(member) {
-                    out.sends.push((*member, crate::message::Message::Ask(self.id)));
+                    out.sends
+                        .push((*member, crate::message::Message::Ask(self.id)));
                 }
             }
-            let told = |member: &NodeId| {
-                env.view.up.contains(member) && self.ready.contains_key(member)
-            };
+            let told =
+                |member: &NodeId| env.view.up.contains(member) && self.ready.contains_key(member);
             if !others.iter().all(told) {
                 return;
             }
@@ -118,20 +164,29 @@ impl Partition {
     /// The main copy is whole from here on; everybody is told.
     pub(super) fn become_ready(&mut self, env: &Env<'_>, out: &mut Output) {
         out.events.push(Event::ReadyChanged(self.id));
-        let members: Vec<NodeId> =
-            env.view.up.iter().copied().filter(|node| *node != env.node).collect();
-        for member in members {
+        self.tell_everybody(env, out);
+    }
+
+    fn tell_everybody(&self, env: &Env<'_>, out: &mut Output) {
+        for &member in env.view.up.iter().filter(|node| **node != env.node) {
             self.acknowledge(env, out, member);
         }
     }
 
     /// What this node took as a fallback comes home: its own main copy is ready again.
-    pub(super) fn join_fallback(&mut self, env: &Env<'_>, out: &mut Output) -> Result<(), StoreError> {
+    pub(super) fn join_fallback(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
         let Some(mut fallback) = self.fallback.take() else {
             return Ok(());
         };
         let keeps_log = env.other_owners(self.id).next().is_some();
-        let main = self.main.as_mut().expect("the caller has looked for a ready main copy");
+        let main = self
+            .main
+            .as_mut()
+            .expect("the caller has looked for a ready main copy");
         let delta = match fallback.whole_by_log(env) {
             Ok(delta) => delta,
             Err(error) => {
@@ -165,11 +220,15 @@ impl Partition {
         let rule_kept = env.keeps(9);
         let handed_over = |copy: &Copy| {
             let mut holds = owners.iter().map(|owner| {
-                copy.peers.get(owner).is_some_and(|peer| {
-                    peer.copy.is_some() && peer.durable.covers(&copy.clock)
-                })
+                copy.peers
+                    .get(owner)
+                    .is_some_and(|peer| peer.copy.is_some() && peer.durable.covers(&copy.clock))
             });
-            let all = if rule_kept { holds.all(|held| held) } else { holds.any(|held| held) };
+            let all = if rule_kept {
+                holds.all(|held| held)
+            } else {
+                holds.any(|held| held)
+            };
             !owners.is_empty() && all
         };
         if self.fallback.as_ref().is_some_and(|fallback| {
@@ -187,6 +246,7 @@ impl Partition {
             self.feeds.clear();
             self.counts.mains_dropped += 1;
             out.events.push(Event::ReadyChanged(self.id));
+            self.tell_everybody(env, out);
         }
     }
 }

@@ -109,6 +109,8 @@ pub struct Partition {
     pub feeds: BTreeMap<NodeId, Feed>,
     /// Which nodes said on the current link that they have a ready copy, and which that they have none.
     pub ready: BTreeMap<NodeId, bool>,
+    /// Which of them said that they have a fallback's copy.
+    pub stand_ins: BTreeSet<NodeId>,
     /// Keys whose changes are to be told.
     pub watched: BTreeSet<RowKey>,
     /// Copies that ended since the last checkpoint.
@@ -137,6 +139,7 @@ impl Partition {
             staged: None,
             feeds: BTreeMap::new(),
             ready: BTreeMap::new(),
+            stand_ins: BTreeSet::new(),
             watched: BTreeSet::new(),
             dropped: Vec::new(),
             dropping: Vec::new(),
@@ -158,7 +161,10 @@ impl Partition {
 
     fn next_slot(&mut self) -> Slot {
         self.next_slot += 1;
-        Slot { partition: self.id, number: self.next_slot - 1 }
+        Slot {
+            partition: self.id,
+            number: self.next_slot - 1,
+        }
     }
 
     /// Begins an empty copy.
@@ -184,7 +190,9 @@ impl Partition {
     /// Whether the main copy is whole.
     #[must_use]
     pub fn has_main(&self) -> bool {
-        self.main.as_ref().is_some_and(|main| main.role == Role::Main)
+        self.main
+            .as_ref()
+            .is_some_and(|main| main.role == Role::Main)
     }
 
     /// Whether changes must be kept for other owners.
@@ -253,7 +261,8 @@ impl Partition {
     }
 
     fn observe(&mut self, env: &Env<'_>, stamp: Stamp) {
-        self.hybrid.observe(stamp, env.now.unix_ms, env.settings.max_clock_drift_ms);
+        self.hybrid
+            .observe(stamp, env.now.unix_ms, env.settings.max_clock_drift_ms);
     }
 
     /// How many stamps from elsewhere were too far ahead.
@@ -270,8 +279,12 @@ impl Partition {
     /// On a new or broken link: what the peer had told before no longer counts.
     pub fn forget_peer(&mut self, peer: NodeId) {
         self.ready.remove(&peer);
+        self.stand_ins.remove(&peer);
         self.feeds.remove(&peer);
-        for copy in [self.main.as_mut(), self.fallback.as_mut()].into_iter().flatten() {
+        for copy in [self.main.as_mut(), self.fallback.as_mut()]
+            .into_iter()
+            .flatten()
+        {
             copy.peers.remove(&peer);
             copy.touched.remove(&peer);
         }
@@ -287,7 +300,11 @@ impl Partition {
         let Some(copy) = copy else {
             return 0;
         };
-        let peers = copy.peers.values().filter(|peer| peer.durable.covers(clock)).count();
+        let peers = copy
+            .peers
+            .values()
+            .filter(|peer| peer.durable.covers(clock))
+            .count();
         peers + usize::from(copy.durable.covers(clock))
     }
 
@@ -314,9 +331,12 @@ impl Partition {
     pub fn cached_bytes(&self) -> (usize, usize) {
         let staged = self.staged.as_ref().map(|staged| &staged.copy);
         let copies = [self.main.as_ref(), self.fallback.as_ref(), staged];
-        copies.into_iter().flatten().fold((0, 0), |(all, dirty), copy| {
-            (all + copy.rows.bytes(), dirty + copy.rows.dirty_bytes())
-        })
+        copies
+            .into_iter()
+            .flatten()
+            .fold((0, 0), |(all, dirty), copy| {
+                (all + copy.rows.bytes(), dirty + copy.rows.dirty_bytes())
+            })
     }
 
     /// Frees about `bytes` of decoded rows that are on the disk; says how many were freed.
@@ -324,7 +344,11 @@ impl Partition {
         let staged = self.staged.as_mut().map(|staged| &mut staged.copy);
         let copies = [self.main.as_mut(), self.fallback.as_mut(), staged];
         copies.into_iter().flatten().fold(0, |freed, copy| {
-            if freed >= bytes { freed } else { freed + copy.rows.evict(bytes - freed) }
+            if freed >= bytes {
+                freed
+            } else {
+                freed + copy.rows.evict(bytes - freed)
+            }
         })
     }
 }

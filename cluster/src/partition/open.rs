@@ -81,7 +81,12 @@ impl Partition {
         match entry {
             Entry::Copy { slot, image } => self.place(env, slot, *image, true),
             Entry::Drop { slot } => self.replay_drop(slot),
-            Entry::Change { slot, key, dots, row } => {
+            Entry::Change {
+                slot,
+                key,
+                dots,
+                row,
+            } => {
                 if let Some(copy) = self.copy_at(slot) {
                     copy.replay_change(store, &key, &dots, row)?;
                 }
@@ -92,11 +97,17 @@ impl Partition {
                     copy.changed = true;
                 }
             }
-            Entry::Actor { slot, number, actor } => {
+            Entry::Actor {
+                slot,
+                number,
+                actor,
+            } => {
                 if let Some(copy) = self.copy_at(slot)
                     && copy.actors.intern(actor) != number
                 {
-                    return Err(StoreError::Damaged("an actor changed its number".to_owned()));
+                    return Err(StoreError::Damaged(
+                        "an actor changed its number".to_owned(),
+                    ));
                 }
                 if let Some(copy) = self.copy_at(slot) {
                     copy.changed = true;
@@ -122,10 +133,18 @@ impl Partition {
         if self.main.as_ref().is_some_and(|main| main.slot() == slot) {
             self.main = None;
         }
-        if self.fallback.as_ref().is_some_and(|fallback| fallback.slot() == slot) {
+        if self
+            .fallback
+            .as_ref()
+            .is_some_and(|fallback| fallback.slot() == slot)
+        {
             self.fallback = None;
         }
-        if self.staged.as_ref().is_some_and(|staged| staged.copy.slot() == slot) {
+        if self
+            .staged
+            .as_ref()
+            .is_some_and(|staged| staged.copy.slot() == slot)
+        {
             self.staged = None;
         }
     }
@@ -137,7 +156,10 @@ impl Partition {
             self.end_copy(out, &staged.copy);
         }
         let owner = env.is_owner(self.id);
-        for copy in [self.main.as_mut(), self.fallback.as_mut()].into_iter().flatten() {
+        for copy in [self.main.as_mut(), self.fallback.as_mut()]
+            .into_iter()
+            .flatten()
+        {
             copy.durable = copy.clock.clone();
             copy.unsynced = false;
             copy.handing_over = copy.role != Role::Fallback && !owner;
@@ -148,9 +170,13 @@ impl Partition {
     /// [`Partition::settle_checkpoint`].
     pub fn take_checkpoint(&mut self, part: &mut Checkpoint) {
         self.dropping = std::mem::take(&mut self.dropped);
-        part.copies.extend(self.dropping.iter().map(|slot| (*slot, None)));
+        part.copies
+            .extend(self.dropping.iter().map(|slot| (*slot, None)));
         let staged = self.staged.as_mut().map(|staged| &mut staged.copy);
-        for copy in [self.main.as_mut(), self.fallback.as_mut(), staged].into_iter().flatten() {
+        for copy in [self.main.as_mut(), self.fallback.as_mut(), staged]
+            .into_iter()
+            .flatten()
+        {
             let slot = copy.slot();
             let rows = copy.rows.take_dirty();
             if std::mem::take(&mut copy.changed) || !rows.is_empty() {
@@ -158,7 +184,8 @@ impl Partition {
                 copy.image().encode(&mut writer);
                 part.copies.push((slot, Some(writer.into_vec())));
             }
-            part.rows.extend(rows.into_iter().map(|(key, row)| (slot, key, row)));
+            part.rows
+                .extend(rows.into_iter().map(|(key, row)| (slot, key, row)));
         }
     }
 
@@ -169,7 +196,10 @@ impl Partition {
             self.dropped.extend(dropping);
         }
         let staged = self.staged.as_mut().map(|staged| &mut staged.copy);
-        for copy in [self.main.as_mut(), self.fallback.as_mut(), staged].into_iter().flatten() {
+        for copy in [self.main.as_mut(), self.fallback.as_mut(), staged]
+            .into_iter()
+            .flatten()
+        {
             copy.rows.settle_written(reached);
             copy.changed |= !reached;
         }

@@ -24,7 +24,9 @@ impl SyncPoint {
 
 impl Partition {
     fn copies_mut(&mut self) -> impl Iterator<Item = &mut Copy> {
-        [self.main.as_mut(), self.fallback.as_mut()].into_iter().flatten()
+        [self.main.as_mut(), self.fallback.as_mut()]
+            .into_iter()
+            .flatten()
     }
 
     /// Notes what the copies have seen; all of it must be in the redo that the sync makes durable.
@@ -51,8 +53,10 @@ impl Partition {
         if !self.has_main() {
             return;
         }
-        let mut receivers: std::collections::BTreeSet<NodeId> =
-            env.other_owners(self.id).filter(|owner| env.view.up.contains(owner)).collect();
+        let mut receivers: std::collections::BTreeSet<NodeId> = env
+            .other_owners(self.id)
+            .filter(|owner| env.view.up.contains(owner))
+            .collect();
         receivers.append(&mut self.tell);
         for peer in receivers {
             self.acknowledge(env, out, peer);

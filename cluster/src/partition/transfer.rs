@@ -104,7 +104,13 @@ impl Range {
             1 => Some((Clock::decode(reader, actors.len())?, decode_log(reader)?)),
             _ => return Err(DecodeError::UnknownTag),
         };
-        Ok(Self { transfer, turn, actors, rows, end })
+        Ok(Self {
+            transfer,
+            turn,
+            actors,
+            rows,
+            end,
+        })
     }
 }
 
@@ -115,8 +121,15 @@ impl Partition {
         let transfer = u64::from(self.serial);
         let deadline_ms = env.now.monotonic_ms + env.settings.transfer_timeout_ms;
         self.counts.transfers_begun += 1;
-        self.staged = Some(Staged { copy, source, transfer, turn: 0, deadline_ms });
-        out.sends.push((source, Message::Fetch(self.id, transfer, 0)));
+        self.staged = Some(Staged {
+            copy,
+            source,
+            transfer,
+            turn: 0,
+            deadline_ms,
+        });
+        out.sends
+            .push((source, Message::Fetch(self.id, transfer, 0)));
     }
 
     /// A peer cannot explain what this node lacks, and offers the whole partition (rule 5).
@@ -140,8 +153,10 @@ impl Partition {
 
     /// Forgets transfers whose receivers went silent.
     pub(super) fn tend_feeds(&mut self, env: &Env<'_>) {
-        let oldest =
-            env.now.monotonic_ms.saturating_sub(2 * env.settings.transfer_timeout_ms);
+        let oldest = env
+            .now
+            .monotonic_ms
+            .saturating_sub(2 * env.settings.transfer_timeout_ms);
         let stale: Vec<NodeId> = self
             .feeds
             .iter()
@@ -183,7 +198,14 @@ impl Partition {
             }
             let last_ms = env.now.monotonic_ms;
             let copy = main.id;
-            let feed = Feed { transfer, copy, turn: 0, after: None, scanned: false, last_ms };
+            let feed = Feed {
+                transfer,
+                copy,
+                turn: 0,
+                after: None,
+                scanned: false,
+                last_ms,
+            };
             self.feeds.insert(from, feed);
             main.touched.insert(from, Touched::default());
         }
@@ -197,7 +219,13 @@ impl Partition {
         feed.last_ms = env.now.monotonic_ms;
         let (rows, end) = next_range(main, env, feed, from)?;
         let ended = end.is_some();
-        let range = Range { transfer, turn, actors: main.actors.clone(), rows, end };
+        let range = Range {
+            transfer,
+            turn,
+            actors: main.actors.clone(),
+            rows,
+            end,
+        };
         out.sends.push((from, Message::Range(self.id, range)));
         if ended {
             self.end_feed(from);
@@ -294,7 +322,9 @@ fn next_range(
     receiver: NodeId,
 ) -> Result<NextRange, StoreError> {
     if !feed.scanned {
-        let (rows, more) = main.rows.range(env.store, feed.after.as_ref(), TRANSFER_ROWS_MAX)?;
+        let (rows, more) = main
+            .rows
+            .range(env.store, feed.after.as_ref(), TRANSFER_ROWS_MAX)?;
         feed.after = rows.last().map(|(key, _)| key.clone());
         feed.scanned = !more || rows.is_empty();
         let touched = main.touched.entry(receiver).or_default();
@@ -318,12 +348,7 @@ fn next_range(
 }
 
 /// Takes a range into the staged copy; says whether it was the last.
-fn stage(
-    copy: &mut Copy,
-    env: &Env<'_>,
-    out: &mut Output,
-    range: Range,
-) -> Result<bool, Refusal> {
+fn stage(copy: &mut Copy, env: &Env<'_>, out: &mut Output, range: Range) -> Result<bool, Refusal> {
     let translation = copy.translation(&range.actors, &mut out.redo);
     let slot = copy.slot();
     for (key, row) in range.rows {
@@ -338,7 +363,10 @@ fn stage(
     copy.clock = clock;
     let mut translated = Log::new();
     for (dot, entry) in log.iter() {
-        let group = entry.group.map(|group| group.translate(&translation)).transpose()?;
+        let group = entry
+            .group
+            .map(|group| group.translate(&translation))
+            .transpose()?;
         translated.insert(dot.translate(&translation)?, entry.key.clone(), group);
     }
     record::log(&mut out.redo, slot, &translated);

@@ -90,7 +90,10 @@ impl Packed {
     }
 
     fn hash(&self) -> u64 {
-        let bytes = self.0.get(HASH_AT..NAME_AT).and_then(|bytes| bytes.try_into().ok());
+        let bytes = self
+            .0
+            .get(HASH_AT..NAME_AT)
+            .and_then(|bytes| bytes.try_into().ok());
         bytes.map_or(0, u64::from_be_bytes)
     }
 
@@ -131,7 +134,8 @@ impl Packed {
     }
 
     pub(super) fn row(&self) -> Result<Row, StoreError> {
-        self.row_bytes().map_or_else(|| Ok(Row::new()), super::decode)
+        self.row_bytes()
+            .map_or_else(|| Ok(Row::new()), super::decode)
     }
 
     pub(super) fn weight(&self) -> usize {

@@ -25,16 +25,31 @@ use crate::limits::COUNTER_ENTRIES_MAX;
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Amounts {
     /// Increments and decrements, and how much of each a reset has seen.
-    Integer { increased: u64, decreased: u64, increased_reset: u64, decreased_reset: u64 },
+    Integer {
+        increased: u64,
+        decreased: u64,
+        increased_reset: u64,
+        decreased_reset: u64,
+    },
     /// The sum after `changes` changes, and the same as a reset saw it.
-    Float { changes: u64, sum: f64, changes_reset: u64, sum_reset: f64 },
+    Float {
+        changes: u64,
+        sum: f64,
+        changes_reset: u64,
+        sum_reset: f64,
+    },
 }
 
 impl Amounts {
     fn join(self, other: Self) -> Self {
         match (self, other) {
             (
-                Self::Integer { increased, decreased, increased_reset, decreased_reset },
+                Self::Integer {
+                    increased,
+                    decreased,
+                    increased_reset,
+                    decreased_reset,
+                },
                 Self::Integer {
                     increased: i,
                     decreased: d,
@@ -48,15 +63,34 @@ impl Amounts {
                 decreased_reset: decreased_reset.max(dr),
             },
             (
-                Self::Float { changes, sum, changes_reset, sum_reset },
-                Self::Float { changes: c, sum: s, changes_reset: cr, sum_reset: sr },
+                Self::Float {
+                    changes,
+                    sum,
+                    changes_reset,
+                    sum_reset,
+                },
+                Self::Float {
+                    changes: c,
+                    sum: s,
+                    changes_reset: cr,
+                    sum_reset: sr,
+                },
             ) => {
                 let later = |a: (u64, f64), b: (u64, f64)| {
-                    if (a.0, a.1.to_bits()) >= (b.0, b.1.to_bits()) { a } else { b }
+                    if (a.0, a.1.to_bits()) >= (b.0, b.1.to_bits()) {
+                        a
+                    } else {
+                        b
+                    }
                 };
                 let (changes, sum) = later((changes, sum), (c, s));
                 let (changes_reset, sum_reset) = later((changes_reset, sum_reset), (cr, sr));
-                Self::Float { changes, sum, changes_reset, sum_reset }
+                Self::Float {
+                    changes,
+                    sum,
+                    changes_reset,
+                    sum_reset,
+                }
             }
             // One birth is either: only forged bytes come here, and any fixed choice is a join.
             (whole @ Self::Integer { .. }, Self::Float { .. })
@@ -66,11 +100,21 @@ impl Amounts {
 
     fn reset(&mut self) {
         match self {
-            Self::Integer { increased, decreased, increased_reset, decreased_reset } => {
+            Self::Integer {
+                increased,
+                decreased,
+                increased_reset,
+                decreased_reset,
+            } => {
                 *increased_reset = *increased;
                 *decreased_reset = *decreased;
             }
-            Self::Float { changes, sum, changes_reset, sum_reset } => {
+            Self::Float {
+                changes,
+                sum,
+                changes_reset,
+                sum_reset,
+            } => {
                 *changes_reset = *changes;
                 *sum_reset = *sum;
             }
@@ -79,10 +123,17 @@ impl Amounts {
 
     fn is_reset(&self) -> bool {
         match *self {
-            Self::Integer { increased, decreased, increased_reset, decreased_reset } => {
-                increased == increased_reset && decreased == decreased_reset
-            }
-            Self::Float { changes, changes_reset, .. } => changes == changes_reset,
+            Self::Integer {
+                increased,
+                decreased,
+                increased_reset,
+                decreased_reset,
+            } => increased == increased_reset && decreased == decreased_reset,
+            Self::Float {
+                changes,
+                changes_reset,
+                ..
+            } => changes == changes_reset,
         }
     }
 }
@@ -126,20 +177,28 @@ impl Counter {
     ) -> &mut Amounts {
         let own = |(birth, _): &&(Dot, Amounts)| birth.actor() == fresh.actor() && *birth <= fresh;
         let last = self.entries.iter().rfind(own);
-        let birth = last.filter(|(_, amounts)| usable(amounts)).map_or(fresh, |(birth, _)| *birth);
+        let birth = last
+            .filter(|(_, amounts)| usable(amounts))
+            .map_or(fresh, |(birth, _)| *birth);
         self.entry(birth, empty)
     }
 
     /// The amounts of a birth, `empty` if there are none yet.
     fn entry(&mut self, birth: Dot, empty: Amounts) -> &mut Amounts {
-        let at = match self.entries.binary_search_by_key(&birth, |(birth, _)| *birth) {
+        let at = match self
+            .entries
+            .binary_search_by_key(&birth, |(birth, _)| *birth)
+        {
             Ok(at) => at,
             Err(at) => {
                 self.entries.insert(at, (birth, empty));
                 at
             }
         };
-        let (_, amounts) = self.entries.get_mut(at).expect("the entry was just found or made");
+        let (_, amounts) = self
+            .entries
+            .get_mut(at)
+            .expect("the entry was just found or made");
         amounts
     }
 
@@ -147,7 +206,11 @@ impl Counter {
     pub fn add(&mut self, amount: i64, fresh: Dot) {
         let size = amount.unsigned_abs();
         let usable = |amounts: &Amounts| match *amounts {
-            Amounts::Integer { increased, decreased, .. } => {
+            Amounts::Integer {
+                increased,
+                decreased,
+                ..
+            } => {
                 let grown = if amount < 0 { decreased } else { increased };
                 grown.checked_add(size).is_some()
             }
@@ -172,7 +235,12 @@ impl Counter {
             Amounts::Float { sum, .. } => (sum + amount).is_finite(),
             Amounts::Integer { .. } => false,
         };
-        let empty = Amounts::Float { changes: 0, sum: 0.0, changes_reset: 0, sum_reset: 0.0 };
+        let empty = Amounts::Float {
+            changes: 0,
+            sum: 0.0,
+            changes_reset: 0,
+            sum_reset: 0.0,
+        };
         match self.own_entry(fresh, usable, empty) {
             Amounts::Float { changes, sum, .. } => {
                 *changes += 1;
@@ -184,7 +252,9 @@ impl Counter {
 
     /// Counts everything seen here as reset.
     pub fn reset(&mut self) {
-        self.entries.iter_mut().for_each(|(_, amounts)| amounts.reset());
+        self.entries
+            .iter_mut()
+            .for_each(|(_, amounts)| amounts.reset());
     }
 
     /// Whether nothing counts: readers see no counter.
@@ -201,11 +271,21 @@ impl Counter {
         let mut floats = Vec::new();
         for (_, amounts) in &self.entries {
             match *amounts {
-                Amounts::Integer { increased, decreased, increased_reset, decreased_reset } => {
+                Amounts::Integer {
+                    increased,
+                    decreased,
+                    increased_reset,
+                    decreased_reset,
+                } => {
                     whole += i128::from(increased) - i128::from(increased_reset);
                     whole -= i128::from(decreased) - i128::from(decreased_reset);
                 }
-                Amounts::Float { sum, sum_reset, changes, changes_reset } => {
+                Amounts::Float {
+                    sum,
+                    sum_reset,
+                    changes,
+                    changes_reset,
+                } => {
                     if changes != changes_reset {
                         floats.push(sum - sum_reset);
                     }
@@ -216,7 +296,11 @@ impl Counter {
             return Sum::Integer(whole);
         }
         floats.sort_by(f64::total_cmp);
-        Sum::Float(floats.into_iter().fold(whole as f64, |sum, amount| sum + amount))
+        Sum::Float(
+            floats
+                .into_iter()
+                .fold(whole as f64, |sum, amount| sum + amount),
+        )
     }
 
     /// The births of all entries.
@@ -248,13 +332,23 @@ impl Counter {
         for (birth, amounts) in &self.entries {
             birth.encode(writer);
             match *amounts {
-                Amounts::Integer { increased, decreased, increased_reset, decreased_reset } => {
+                Amounts::Integer {
+                    increased,
+                    decreased,
+                    increased_reset,
+                    decreased_reset,
+                } => {
                     writer.u8(1);
                     for amount in [increased, decreased, increased_reset, decreased_reset] {
                         writer.varint(amount);
                     }
                 }
-                Amounts::Float { changes, sum, changes_reset, sum_reset } => {
+                Amounts::Float {
+                    changes,
+                    sum,
+                    changes_reset,
+                    sum_reset,
+                } => {
                     writer.u8(2);
                     writer.varint(changes);
                     writer.u64_be(sum.to_bits());
@@ -290,7 +384,12 @@ impl Counter {
                 if increased_reset > increased || decreased_reset > decreased {
                     return Err(DecodeError::Inconsistent);
                 }
-                Ok(Amounts::Integer { increased, decreased, increased_reset, decreased_reset })
+                Ok(Amounts::Integer {
+                    increased,
+                    decreased,
+                    increased_reset,
+                    decreased_reset,
+                })
             }
             2 => {
                 let (changes, sum) = (reader.varint()?, f64::from_bits(reader.u64_be()?));
@@ -299,7 +398,12 @@ impl Counter {
                 if !sum.is_finite() || !sum_reset.is_finite() || changes_reset > changes {
                     return Err(DecodeError::Inconsistent);
                 }
-                Ok(Amounts::Float { changes, sum, changes_reset, sum_reset })
+                Ok(Amounts::Float {
+                    changes,
+                    sum,
+                    changes_reset,
+                    sum_reset,
+                })
             }
             _ => Err(DecodeError::UnknownTag),
         }

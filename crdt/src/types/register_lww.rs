@@ -94,8 +94,8 @@ pub fn has_string(row: &Row, now_ms: u64) -> bool {
 fn sum_text(base: i64, sum: Sum) -> Vec<u8> {
     match sum {
         Sum::Integer(sum) => {
-            let total = (i128::from(base) + sum)
-                .clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+            let total =
+                (i128::from(base) + sum).clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
             itoa::Buffer::new().format(total).as_bytes().to_vec()
         }
         Sum::Float(sum) => float_text(base as f64 + sum),
@@ -106,7 +106,11 @@ fn sum_text(base: i64, sum: Sum) -> Vec<u8> {
 /// without an exponent.
 #[must_use]
 pub fn float_text(value: f64) -> Vec<u8> {
-    if value == 0.0 { b"0".to_vec() } else { format!("{value}").into_bytes() }
+    if value == 0.0 {
+        b"0".to_vec()
+    } else {
+        format!("{value}").into_bytes()
+    }
 }
 
 /// A whole number exactly as Redis writes one: no spaces, no plus, no leading zeros, 64 bits.
@@ -129,7 +133,12 @@ pub fn parse_integer(bytes: &[u8]) -> Option<i64> {
         }
         value = value * 10 + i128::from(digit - b'0');
     }
-    i64::try_from(if digits.len() == bytes.len() { value } else { -value }).ok()
+    i64::try_from(if digits.len() == bytes.len() {
+        value
+    } else {
+        -value
+    })
+    .ok()
 }
 
 /// A finite or infinite float as Redis reads one: no spaces, not empty, no NaN.
