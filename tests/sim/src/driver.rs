@@ -27,9 +27,27 @@ impl World {
             }
             Err(_) => self.members[place].disk_failed = true,
         }
+        self.trace_changes();
         let complaint = self.history.lock().complaint.take();
         if let Some(complaint) = complaint {
             self.report("commands", complaint);
+        }
+    }
+
+    /// Writes into the trace what commands have changed since it was last called.
+    fn trace_changes(&mut self) {
+        let mut history = self.history.lock();
+        let end = history.changes.len();
+        let from = std::mem::replace(&mut history.traced, end);
+        for change in &history.changes[from..] {
+            self.trace.line(self.now_ms, || {
+                let (_, key) = &history.elements[change.element];
+                let kept: Vec<_> = change.inserted.iter().map(|inserted| inserted.dot).collect();
+                format!(
+                    "command {} on {:?} changes p{} {key:?}: dots {:?} kept {kept:?} removed {:?}",
+                    change.command, change.node, change.partition, change.dots, change.removed
+                )
+            });
         }
     }
 

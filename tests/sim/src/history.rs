@@ -91,8 +91,8 @@ pub struct Command {
     pub executions: usize,
     /// On how many disks the cluster said it is, if it was asked to say so.
     pub promised_copies: usize,
-    /// Whether a client was told that it is done.
-    pub answered: bool,
+    /// After how many steps it was said.
+    pub promised_at: usize,
 }
 
 /// An increment of a counter.
@@ -124,6 +124,8 @@ pub struct History {
     pub leaves: BTreeMap<(usize, DocDot), usize>,
     /// Per partition the changes of each group: two or more elements changed together.
     pub groups: BTreeMap<PartitionId, Vec<Vec<usize>>>,
+    /// How many changes are in the trace already.
+    pub traced: usize,
     executions: usize,
     uncommitted: BTreeMap<NodeId, Vec<usize>>,
     /// What a command did that no command may do.
@@ -183,7 +185,7 @@ impl History {
             changes: Vec::new(),
             executions: 0,
             promised_copies: 0,
-            answered: false,
+            promised_at: 0,
         });
         self.commands.len() as u64 - 1
     }

@@ -1,7 +1,7 @@
 //! What the operator of the cluster does: joins, departures, lost nodes replaced or forgotten.
 
 use larder_cluster::id::NodeId;
-use larder_cluster::layout::{Joiner, Layout, State};
+use larder_cluster::layout::{Joiner, Layout, LayoutError, State};
 use larder_cluster::node::NodeState;
 
 use crate::event::Event;
@@ -159,9 +159,18 @@ impl World {
             return;
         };
         self.trace.line(self.now_ms, || format!("{contact} is told to forget {old:?}"));
-        if node.change_layout(|layout| layout.forget(old)).is_ok() {
-            self.settle(contact);
+        match node.change_layout(|layout| layout.forget(old)) {
+            Ok(()) => self.settle(contact),
+            // Only nodes that are leaving would be left: somebody must join first.
+            Err(LayoutError::LastNode) if !self.is_joining(contact) => self.join(None),
+            Err(_) => {}
         }
+    }
+
+    fn is_joining(&self, contact: Place) -> bool {
+        self.node(contact).is_some_and(|node| {
+            node.view().layout.nodes().any(|(_, entry)| entry.state == State::Joining)
+        })
     }
 
     /// A node that was switched off, and that a power cut has made a member again, is forgotten.
@@ -172,6 +181,17 @@ impl World {
                 self.forget(id);
             }
         }
+    }
+
+    /// Notes how few nodes count each other as members.
+    pub fn note_size(&mut self) {
+        let sizes = self.running().into_iter().filter_map(|place| {
+            let node = self.node(place)?;
+            let layout = node.view().layout.clone();
+            Some(layout.nodes().filter(|(_, entry)| entry.state == State::Up).count())
+        });
+        let size = sizes.min();
+        self.sizes.push(size.or(self.sizes.last().copied()).unwrap_or(1));
     }
 
     /// Nodes that have left, with nothing left to hand over, are switched off once all know.

@@ -80,6 +80,7 @@ fn play(world: &mut World) {
         }
         world.misfortune();
         world.retire_left();
+        world.note_size();
     }
     become_quiet(world);
     let begin = world.now_ms;

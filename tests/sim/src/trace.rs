@@ -33,6 +33,12 @@ impl Trace {
         }
     }
 
+    /// Whether text is kept.
+    #[must_use]
+    pub fn is_verbose(&self) -> bool {
+        self.lines.is_some()
+    }
+
     /// Adds a line of text, made only if somebody reads it.
     pub fn line(&mut self, now_ms: u64, text: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {

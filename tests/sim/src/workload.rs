@@ -295,8 +295,11 @@ impl World {
         let named = action.is_named();
         let grouped = matches!(action, Action::Group { .. });
         let disks_lost = self.disks_lost;
-        self.trace.line(self.now_ms, || format!("client {client} at {entry}: {action:?}"));
+        let text = self.trace.is_verbose().then(|| format!("{action:?}"));
         let token = self.history.lock().begin_command(action, disks_lost);
+        self.trace.line(self.now_ms, || {
+            format!("client {client} at {entry}: command {token} {}", text.unwrap_or_default())
+        });
         let mut args = vec![Bytes::copy_from_slice(&token.to_be_bytes())];
         if grouped {
             // The core takes commands of several keys for groups by the number of arguments.

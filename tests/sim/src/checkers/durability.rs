@@ -30,12 +30,19 @@ fn unseen(world: &World, finals: &Finals) -> Option<String> {
     None
 }
 
-/// A write that was said to be on n disks, and is gone although fewer than n were lost since.
+/// A write that was said to be on n disks, and is gone although fewer than n were lost since. No more
+/// copies are kept than there are replicas and members.
 fn broken_promise(world: &World) -> Option<String> {
     let history = world.history.lock();
+    let mut least = world.sizes.clone();
+    for at in (1..least.len()).rev() {
+        least[at - 1] = least[at - 1].min(least[at]);
+    }
     for (number, command) in history.commands.iter().enumerate() {
         let lost = world.disks_lost - command.disks_lost;
-        if command.promised_copies <= lost || command.promised_copies == 0 {
+        let members = least.get(command.promised_at).copied().unwrap_or(1);
+        let copies = command.promised_copies.min(world.plan.replicas).min(members);
+        if copies <= lost {
             continue;
         }
         let mut stand = command.changes.iter().map(|change| stands(world, &history.changes[*change]));
