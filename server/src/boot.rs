@@ -1,38 +1,36 @@
 //! From settings to a node at work: directory, identity, cluster, ports.
 
+mod cluster;
+mod ports;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use larder_cluster::id::NodeId;
-use larder_cluster::layout::{Joiner, Layout, LayoutError};
-use larder_cluster::node::{Node, NodeState};
+use larder_cluster::layout::LayoutError;
+use larder_cluster::node::Node;
 use larder_cluster::store::{Store, StoreError};
-use larder_cluster::token::Partitions;
 use larder_commands::Commands;
 use larder_crdt::context::ContextKey;
 use larder_storage::RocksStore;
+use prometheus_client::registry::Registry;
 use thiserror::Error;
-use tokio::net::TcpListener;
 
-use crate::bridge::{Bridge, LayoutWanted, LinkCarrier};
+use self::ports::Ports;
+use crate::bridge::{Bridge, LinkCarrier};
 use crate::client::listen;
 use crate::link::handshake::Identity;
 use crate::link::{LinkError, LinkLimits, Links};
 use crate::logging::LogControl;
-use crate::peers::{About, Peers, split};
+use crate::metrics::{self, Source, page};
+use crate::node_file::NodeFile;
+use crate::peers::{About, Peers};
 use crate::runtime::{Background, Runtime, SystemClock, clock_unix_ms, core_settings};
 use crate::secret::{ClusterSecret, SecretError};
 use crate::server::Server;
 use crate::settings::Settings;
-use crate::settings::check::{BindAddress, bind_addresses, peer_port};
 use crate::settings::live::LiveSettings;
 use crate::settings::source::Loaded;
 use crate::stats;
-
-/// How long a new node looks for the cluster that it is to join before it says so again.
-const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a node does not start.
 #[derive(Debug, Error)]
@@ -81,6 +79,8 @@ pub struct Booted {
     pub clients: Vec<SocketAddr>,
     /// Where it listens for peers.
     pub peers: Vec<SocketAddr>,
+    /// What tells others so.
+    pub file: NodeFile,
 }
 
 /// Starts a node.
@@ -92,6 +92,61 @@ pub async fn boot(loaded: Loaded, log: LogControl) -> Result<Booted, BootError> 
     let settings = live.load_full();
     let store_settings = larder_storage::Settings::default();
     let store: Arc<dyn Store> = Arc::new(RocksStore::open(&settings.dir, &store_settings)?);
+    let secret = secret(&settings)?;
+    let ports = Ports::open(&settings, secret.is_own()).await?;
+    let clock = SystemClock::start();
+    let commands = Arc::new(Commands::new(ContextKey::from_secret(secret.as_bytes())));
+    let fresh = match Node::stored_state(&*store)? {
+        Some(_) => None,
+        None => Some(cluster::first_state(&settings, &secret, &ports.announced).await?),
+    };
+    let (core, run) = (core_settings(&settings), random()?);
+    let node = Node::open(
+        store.clone(),
+        commands.clone(),
+        core,
+        fresh,
+        run,
+        clock.now(),
+    )?;
+    announce(&node, &ports.announced)?;
+
+    let carrier = Arc::new(LinkCarrier::default());
+    let known = Arc::new(Peers::default());
+    let bridge = Arc::new(Bridge::new(known.clone()));
+    let links = Links::new(
+        secret,
+        identity(&node, &ports, &known),
+        LinkLimits::default(),
+        bridge.clone(),
+    )?;
+    carrier.connect(links.clone());
+    let runtime = Arc::new(Runtime::new(node, store, live, clock, carrier));
+    bridge.connect(runtime.clone());
+    runtime.commit()?;
+    let background = Background::start(&runtime)?;
+    let (clients, peers) = (ports.client_addresses()?, ports.peer_addresses()?);
+    let file = NodeFile::write(&settings.dir, runtime.node.id(), &clients, &peers)?;
+    let server = Arc::new(Server::new(
+        runtime,
+        commands,
+        links,
+        log,
+        known,
+        clients.clone(),
+    ));
+    serve(&server, ports);
+    Ok(Booted {
+        server,
+        background,
+        clients,
+        peers,
+        file,
+    })
+}
+
+/// The cluster's secret, from wherever it is kept.
+fn secret(settings: &Settings) -> Result<ClusterSecret, BootError> {
     let variable = std::env::var(crate::secret::VARIABLE).ok();
     let secret = ClusterSecret::find(
         variable.as_deref(),
@@ -101,33 +156,11 @@ pub async fn boot(loaded: Loaded, log: LogControl) -> Result<Booted, BootError> 
     if secret.is_exposed() {
         tracing::warn!("the file of the cluster's secret can be read by other users");
     }
-    let client_listeners = bind(&settings.bind.0, settings.port).await?;
-    let peer_words = match &settings.peer_bind {
-        Some(words) => words.0.clone(),
-        None if secret.is_own() => vec!["127.0.0.1".to_owned(), "-::1".to_owned()],
-        None => settings.bind.0.clone(),
-    };
-    let port = peer_port(&settings).map_err(BootError::Setting)?;
-    let peer_listeners = bind(&peer_words, port).await?;
-    let peers = addresses(&peer_listeners)?;
-    let address = announced(&settings, &peers);
+    Ok(secret)
+}
 
-    let clock = SystemClock::start();
-    let run = random()?;
-    let fresh = match Node::stored_state(&*store)? {
-        Some(_) => None,
-        None => Some(first_state(&settings, &secret, &address).await?),
-    };
-    let commands = Arc::new(Commands::new(ContextKey::from_secret(secret.as_bytes())));
-    let core = core_settings(&settings);
-    let node = Node::open(
-        store.clone(),
-        commands.clone(),
-        core,
-        fresh,
-        run,
-        clock.now(),
-    )?;
+/// Tells the layout where peers reach this node now.
+fn announce(node: &Node, address: &str) -> Result<(), BootError> {
     let own = node
         .view()
         .layout
@@ -136,190 +169,65 @@ pub async fn boot(loaded: Loaded, log: LogControl) -> Result<Booted, BootError> 
     match own {
         Some(own) if own != address => {
             let id = node.id();
-            node.change_layout(|layout| layout.with_address(id, &address))?;
+            node.change_layout(|layout| layout.with_address(id, address))?;
         }
         Some(_) => {}
         None => tracing::warn!("this node has left its cluster; it only hands over what it has"),
     }
+    Ok(())
+}
 
-    let carrier = Arc::new(LinkCarrier::default());
-    let known = Arc::new(Peers::default());
+/// What this node says of itself on every link, and knows of itself.
+fn identity(node: &Node, ports: &Ports, known: &Peers) -> Identity {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
     let about = About {
-        clients: clients_reach(&settings, &client_listeners, &address)?,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        clients: ports.clients_reach.clone(),
+        version,
     };
-    known.learn(node.id(), about.clone());
-    let bridge = Arc::new(Bridge::new(known.clone()));
-    let identity = Identity {
+    let info = about.encode();
+    known.learn(node.id(), about);
+    Identity {
         node: node.id(),
         cluster: node.view().layout.cluster(),
-        info: about.encode(),
-    };
-    let links = Links::new(secret, identity, LinkLimits::default(), bridge.clone())?;
-    carrier.connect(links.clone());
-    let runtime = Arc::new(Runtime::new(node, store, live, clock, carrier));
-    bridge.connect(runtime.clone());
-    runtime.commit()?;
-    let background = Background::start(&runtime)?;
-    for listener in peer_listeners {
-        links.listen(listener);
+        info,
     }
-    let clients = addresses(&client_listeners)?;
-    let server = Arc::new(Server::new(
-        runtime,
-        commands,
-        links,
-        log,
-        known,
-        clients.clone(),
-    ));
+}
+
+/// Takes peers, clients and readers of metrics from here on.
+fn serve(server: &Arc<Server>, ports: Ports) {
     server.metrics.start_time.set(clock_unix_ms() / 1000);
-    tokio::spawn(stats::sample(Arc::downgrade(&server)));
-    for listener in client_listeners {
-        tokio::spawn(listen(server.clone(), listener));
+    tokio::spawn(stats::sample(Arc::downgrade(server)));
+    for listener in ports.peers {
+        server.links.listen(listener);
     }
-    Ok(Booted {
-        server,
-        background,
-        clients,
-        peers,
-    })
-}
-
-/// The state of a node whose directory is new: the first of a cluster, or one that joins.
-async fn first_state(
-    settings: &Settings,
-    secret: &ClusterSecret,
-    address: &str,
-) -> Result<NodeState, BootError> {
-    let id = NodeId(random()?);
-    let joiner = Joiner {
-        node: id,
-        zone: settings.zone.clone(),
-        weight: settings.weight as u32,
-        address: address.to_owned(),
-    };
-    if settings.join.0.is_empty() {
-        let partitions = Partitions::new(settings.partitions as usize)
-            .ok_or_else(|| BootError::Setting("partitions must be a power of two".to_owned()))?;
-        let layout = Layout::new(random()?, partitions, settings.replicas as usize);
-        let layout = layout.with_joining(joiner)?.become_up(id)?;
-        return Ok(NodeState { id, layout });
-    }
-    let layout = find_cluster(settings, secret, id).await?;
-    Ok(NodeState {
-        id,
-        layout: layout.with_joining(joiner)?,
-    })
-}
-
-/// Asks the nodes of the setting `join` for the layout of their cluster, until one answers.
-async fn find_cluster(
-    settings: &Settings,
-    secret: &ClusterSecret,
-    node: NodeId,
-) -> Result<Layout, BootError> {
-    let (wanted, mut found) = LayoutWanted::new();
-    let identity = Identity {
-        node,
-        cluster: 0,
-        info: Bytes::new(),
-    };
-    let links = Links::new(secret.clone(), identity, LinkLimits::default(), wanted)?;
-    for address in &settings.join.0 {
-        links.dial(address);
-    }
-    loop {
-        match tokio::time::timeout(JOIN_PATIENCE, &mut found).await {
-            Ok(Ok(layout)) => {
-                links.close().await;
-                return Ok(layout);
-            }
-            Ok(Err(_)) => return Err(BootError::Link(LinkError::Closed)),
-            Err(_) => {
-                tracing::warn!(join = ?settings.join.0, "no node of the cluster answers; trying on");
-            }
+    if !ports.metrics.is_empty() {
+        let registry = Arc::new(registry(server));
+        for listener in ports.metrics {
+            tokio::spawn(page::serve(listener, registry.clone(), page::PATIENCE));
         }
     }
+    for listener in ports.clients {
+        tokio::spawn(listen(server.clone(), listener));
+    }
+}
+
+fn registry(server: &Server) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Source {
+        rows: metrics::ROWS,
+        values: server.metrics.clone(),
+    }));
+    registry.register_collector(Box::new(Source {
+        rows: metrics::LINK_ROWS,
+        values: server.links.clone(),
+    }));
+    registry.register_collector(Box::new(Source {
+        rows: metrics::NODE_ROWS,
+        values: server.runtime.clone(),
+    }));
+    registry
 }
 
 fn random() -> Result<u128, BootError> {
     Ok(u128::from_be_bytes(crate::link::handshake::random()?))
-}
-
-async fn bind(words: &[String], port: u16) -> Result<Vec<TcpListener>, BootError> {
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    let mut port = port;
-    for BindAddress {
-        address,
-        may_be_missing,
-    } in bind_addresses(words).map_err(BootError::Setting)?
-    {
-        let address = SocketAddr::new(address, port);
-        match TcpListener::bind(address).await {
-            Ok(listener) => {
-                // With port 0 all addresses share the port that the first one was given.
-                port = listener.local_addr()?.port();
-                listeners.push(listener);
-            }
-            Err(source) if may_be_missing && !listeners.is_empty() => {
-                tracing::debug!(%address, %source, "not listening there");
-            }
-            Err(source) => return Err(BootError::Listen { address, source }),
-        }
-    }
-    Ok(listeners)
-}
-
-fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, BootError> {
-    Ok(listeners
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<Result<_, _>>()?)
-}
-
-/// Where peers reach this node, as the layout tells them.
-fn announced(settings: &Settings, peers: &[SocketAddr]) -> String {
-    let port = peers.first().map_or(0, SocketAddr::port);
-    match &settings.announce_address {
-        Some(address)
-            if address
-                .rsplit_once(':')
-                .is_some_and(|(_, p)| p.parse::<u16>().is_ok()) =>
-        {
-            address.clone()
-        }
-        Some(host) => format!("{host}:{port}"),
-        None => peers
-            .iter()
-            .find(|address| !address.ip().is_unspecified())
-            .map_or_else(|| format!("127.0.0.1:{port}"), ToString::to_string),
-    }
-}
-
-/// Where clients reach this node, as it tells its peers: the first address that is not a wildcard,
-/// or else the host that it announces to peers.
-fn clients_reach(
-    settings: &Settings,
-    listeners: &[TcpListener],
-    announced: &str,
-) -> Result<String, BootError> {
-    let addresses = addresses(listeners)?;
-    let port = addresses.first().map_or(0, SocketAddr::port);
-    let own = addresses
-        .iter()
-        .find(|address| !address.ip().is_unspecified());
-    let host = split(announced).map_or("127.0.0.1", |(host, _)| host);
-    let named = |host: &str| {
-        if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        }
-    };
-    Ok(match (&settings.announce_address, own) {
-        (None, Some(address)) => address.to_string(),
-        // A host that is announced is meant for all who come from elsewhere.
-        _ => named(host),
-    })
 }

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod link;
 pub mod logging;
 pub mod metrics;
+pub mod node_file;
 pub mod peers;
 pub mod resp;
 pub mod runtime;

@@ -58,11 +58,13 @@ async fn run(loaded: Loaded, log: LogControl) -> ExitCode {
         background,
         clients,
         peers,
+        file,
     } = booted;
     tracing::info!(node = %server.runtime.node.id(), ?clients, ?peers, "ready to take commands");
     larder_server::shutdown::wait(&server).await;
     server.links.close().await;
     background.stop();
+    file.remove();
     tracing::info!("stopped");
     ExitCode::SUCCESS
 }

@@ -4,6 +4,7 @@
 //! `docs/metrics.md` are made from the rows. Numbers of other parts, such as the links, have tables
 //! of their own over what those parts count themselves.
 
+mod node;
 pub mod page;
 
 use std::fmt;
@@ -16,6 +17,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::link::Links;
+
+pub use node::NODE_ROWS;
 
 /// Whether a number only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_server::limits::{METRICS_CONNECTIONS_MAX, METRICS_REQUEST_BYTES_MAX};
-use larder_server::metrics::{LINK_ROWS, Metrics, ROWS, Source, docs, docs_lines, page};
+use larder_server::metrics::{LINK_ROWS, Metrics, NODE_ROWS, ROWS, Source, docs, docs_lines, page};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -128,7 +128,10 @@ async fn a_reader_that_says_nothing_is_turned_away() {
 
 #[test]
 fn names_are_of_one_kind_and_the_page_of_the_documentation_is_fresh() {
-    let lines: Vec<String> = docs_lines(ROWS).chain(docs_lines(LINK_ROWS)).collect();
+    let lines: Vec<String> = docs_lines(ROWS)
+        .chain(docs_lines(LINK_ROWS))
+        .chain(docs_lines(NODE_ROWS))
+        .collect();
     for line in &lines {
         assert!(
             line.starts_with("| `larder_") && line.ends_with(". |\n"),

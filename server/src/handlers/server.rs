@@ -192,7 +192,9 @@ pub(super) fn role(connection: &mut Connection, _: Args<'_>) -> Outcome {
     let offset = connection.server.runtime.node.redo_end().0;
     connection.reply.array(3);
     connection.reply.bulk(b"master");
-    connection.reply.integer(i64::try_from(offset).unwrap_or(i64::MAX));
+    connection
+        .reply
+        .integer(i64::try_from(offset).unwrap_or(i64::MAX));
     connection.reply.array(0);
     Ok(Step::Done)
 }
