@@ -28,14 +28,24 @@ use crate::message::Message;
 pub(super) struct Member {
     node: u128,
     life: u64,
+    /// By how much the next life is above this one.
+    step: u64,
 }
+
+/// The step of a first life, in the milliseconds by which first lives are numbered.
+const STEP_MIN: u64 = 1 << 10;
+/// The longest step: some two years.
+const STEP_MAX: u64 = 1 << 36;
 
 impl Identity for Member {
     type Addr = u128;
 
+    /// Steps grow, so that a node that began under a clock set back is soon above its earlier lives,
+    /// which the others remember.
     fn renew(&self) -> Option<Self> {
         Some(Self {
-            life: self.life.wrapping_add(1),
+            life: self.life.saturating_add(self.step),
+            step: (self.step * 2).min(STEP_MAX),
             ..*self
         })
     }
@@ -73,6 +83,7 @@ impl Swim {
         let identity = Member {
             node: node.0,
             life: now.unix_ms,
+            step: STEP_MIN,
         };
         let mut seed = [0; 32];
         for (at, byte) in (run ^ node.0).to_be_bytes().iter().enumerate() {
@@ -200,6 +211,7 @@ impl Node {
         let member = Member {
             node: peer.0,
             life: 0,
+            step: STEP_MIN,
         };
         self.swim(now, |detector, runtime| detector.announce(member, runtime));
     }
