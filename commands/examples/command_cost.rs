@@ -1,5 +1,11 @@
 //! What a plan and a handler cost, in nanoseconds: `cargo run --release --example command_cost`.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "it measures time and shows it"
+)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;

@@ -46,14 +46,16 @@ pub fn plan(args: Args<'_>, partitions: Partitions) -> Result<Plan, CommandError
         None => Asked::default(),
     };
     let mut plan = Plan { command, number, partitions: SmallVec::new(), first: None, asked };
-    for position in command.key_positions(args.len()) {
-        let key = args.at(position);
-        if key.len() > KEY_BYTES_MAX {
-            return Err(CommandError::KeyTooLong(KEY_BYTES_MAX));
+    for spec in command.keys {
+        for position in spec.positions(args.len()) {
+            let key = args.at(position);
+            if key.len() > KEY_BYTES_MAX {
+                return Err(CommandError::KeyTooLong(KEY_BYTES_MAX));
+            }
+            let place = KeyPlace::of(key);
+            plan.partitions.push(place.partition(partitions));
+            plan.first.get_or_insert((position, place));
         }
-        let place = KeyPlace::of(key);
-        plan.partitions.push(place.partition(partitions));
-        plan.first.get_or_insert((position, place));
     }
     if plan.partitions.len() > 1 {
         plan.partitions.sort_unstable();

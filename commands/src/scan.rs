@@ -261,8 +261,9 @@ mod tests {
                 let Some(partition) = partitions.iter().nth(index) else { continue };
                 let position = Position::of(partition, u64::MAX, partitions);
                 assert_eq!(position.partition(partitions), partition);
-                assert!(position.hash(partitions) <= u64::MAX);
-                assert!(Position::begin(partition, partitions) <= position);
+                let begin = Position::begin(partition, partitions);
+                assert_eq!(begin.hash(partitions), 0);
+                assert!(begin <= position);
                 let behind = Position::behind(partition, partitions);
                 assert!(behind == Position::ENDS || behind > position);
             }

@@ -124,13 +124,33 @@ impl KeySpec {
 
     /// The positions of the keys among `count` arguments.
     #[inline]
-    pub fn positions(&self, count: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+    #[must_use]
+    pub fn positions(&self, count: usize) -> Positions {
         let end = if self.last < 0 {
             count.saturating_sub(usize::try_from(-self.last - 1).unwrap_or(usize::MAX))
         } else {
             count.min(usize::try_from(self.last).unwrap_or(0) + 1)
         };
-        (self.first..end).step_by(self.step)
+        Positions { next: self.first, end, step: self.step }
+    }
+}
+
+/// Positions of keys, ascending. (`step_by` divides, which costs as much as all the rest of it.)
+#[derive(Debug, Clone)]
+pub struct Positions {
+    next: usize,
+    end: usize,
+    step: usize,
+}
+
+impl Iterator for Positions {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let here = self.next;
+        self.next = here.saturating_add(self.step);
+        (here < self.end).then_some(here)
     }
 }
 
@@ -226,7 +246,7 @@ pub struct Command {
     /// What concurrent use does: one or two sentences, for whatever writes.
     pub concurrent: &'static str,
     /// Its subcommands; a command with some is nothing without one.
-    pub subcommands: &'static [Command],
+    pub subcommands: &'static [Self],
 }
 
 impl Command {
@@ -360,7 +380,7 @@ const FREE: u16 = u16::MAX;
 static INDEX: [u16; SLOTS] = index();
 
 const fn index() -> [u16; SLOTS] {
-    assert!(COMMANDS * 2 < SLOTS, "the index of commands needs free slots");
+    const { assert!(COMMANDS * 2 < SLOTS, "the index of commands needs free slots") };
     let table = collect();
     let mut slots = [FREE; SLOTS];
     let mut at = 0;

@@ -1,5 +1,7 @@
 //! `docs/commands.md` says what the table says.
 
+#![expect(clippy::disallowed_methods, reason = "this test writes the page on demand")]
+
 use std::path::Path;
 
 #[test]

@@ -1,5 +1,12 @@
 //! The same random commands to Larder and to a real Redis, if there is one: the same bytes back.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros,
+    reason = "this test talks to another process, and says how to repeat a failure"
+)]
+
 mod harness;
 
 use std::io::{Read, Write};
