@@ -80,6 +80,8 @@ impl Default for Settings {
 pub struct View {
     /// The members and their tokens.
     pub layout: Arc<Layout>,
+    /// The digest of the layout.
+    pub digest: u64,
     /// Who owns which partition, from the layout.
     pub ownership: Arc<Ownership>,
     /// Members with a link to this node that are not suspected.

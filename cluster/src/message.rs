@@ -95,6 +95,8 @@ messages! {
     12 "SWIM" Swim(payload: Bytes),
     /// The sender has retired actors of which it had these dots.
     13 "RETIRE" Retire(partition: PartitionId, dots: KnownClock),
+    /// The sender's run, and the digest of its layout: now and then, in case LAYOUT was lost.
+    14 "DIGEST" Digest(run: u128, digest: u64),
 }
 
 /// A clock together with the actors that it names by number.

@@ -50,6 +50,22 @@ impl Node {
         }
     }
 
+    /// Tells every peer with a link which layout this node has.
+    pub(super) fn tell_digest(&self, env: &Env<'_>) {
+        let linked = self.links.lock().linked.clone();
+        for peer in linked {
+            self.send(peer, Message::Digest(self.run, env.view.digest));
+        }
+    }
+
+    /// A peer told which layout it has.
+    pub(super) fn on_digest(&self, env: &Env<'_>, peer: NodeId, run: u128, digest: u64) {
+        self.on_run(peer, run);
+        if digest != env.view.digest {
+            self.send_layout(peer, &env.view.layout);
+        }
+    }
+
     pub(super) fn send_layout(&self, peer: NodeId, layout: &Layout) {
         self.send(peer, Message::Layout(self.run, Box::new(layout.clone())));
     }
@@ -94,6 +110,7 @@ impl Node {
         {
             let mut view = self.view.write();
             *view = Arc::new(View {
+                digest: layout.digest(),
                 layout: Arc::new(layout.clone()),
                 ownership: Arc::new(ownership),
                 up: view.up.clone(),

@@ -269,6 +269,10 @@ impl Node {
                 self.on_layout(&env, peer, &layout);
                 Ok(())
             }
+            Message::Digest(run, digest) => {
+                self.on_digest(&env, peer, run, digest);
+                Ok(())
+            }
             Message::Retire(partition, dots) => {
                 self.act(&env, partition, |p, env, out| {
                     p.on_retire(env, out, peer, &dots)

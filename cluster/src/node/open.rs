@@ -86,6 +86,7 @@ impl Node {
             .map(|partition| Mutex::new(Partition::new(partition)))
             .collect();
         let view = View {
+            digest: state.layout.digest(),
             layout: Arc::new(state.layout),
             ownership: Arc::new(ownership),
             up: BTreeSet::from([state.id]),

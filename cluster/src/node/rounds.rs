@@ -44,6 +44,7 @@ impl Node {
             outcome = outcome.and(self.replicate_round(&env));
         }
         if exchange {
+            self.tell_digest(&env);
             self.advance_membership(&env);
             env.view = self.view();
             outcome = outcome.and(self.exchange_round(&env));
