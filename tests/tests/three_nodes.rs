@@ -173,6 +173,7 @@ fn edits_of_one_document_on_both_sides_of_a_cut_all_stay() -> Checked {
 fn a_killed_node_catches_up_with_what_it_missed() -> Checked {
     let mut cluster = Cluster::of(3)?;
     load::set(&mut cluster.client(0)?, "old", 0..500)?;
+    cluster.level()?;
     cluster.node_mut(2).kill()?;
     load::set(&mut cluster.client(0)?, "new", 0..1000)?;
     load::delete(&mut cluster.client(1)?, "old", 0..250)?;

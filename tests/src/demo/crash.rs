@@ -21,6 +21,8 @@ pub(super) fn walk(walk: &mut Walk<'_>) -> Checked {
     walk.screen
         .chapter(3, "Kill a node, go on writing, start it again");
     write(walk, &[0, 2, 3, 4, VICTIM], "old", DELETED)?;
+    // Who deletes removes what it has seen. What only the killed node had would come back with it.
+    walk.cluster.level()?;
     let pid = walk.cluster.node(VICTIM).pid().unwrap_or_default();
     walk.shell(&format!("kill -9 {pid}        # {name}"));
     walk.cluster.node_mut(VICTIM).kill()?;

@@ -44,41 +44,50 @@ pub(super) fn walk(walk: &Walk<'_>) -> Checked {
 /// What happens to one list on both sides.
 struct Story {
     /// Changed by the many.
-    kept: String,
+    kept: Item,
     /// Removed by the many, changed by the few.
-    contested: String,
+    contested: Item,
     /// Removed by the few.
-    dropped: String,
+    dropped: Item,
+}
+
+/// An item of the list: what the document calls it, and what people do.
+struct Item {
+    key: String,
+    name: String,
 }
 
 impl Story {
     fn of(list: &Json) -> Checked<Self> {
-        let keys: Vec<String> = items(list).keys().cloned().collect();
-        let [kept, contested, dropped] = keys.as_slice() else {
-            return Err(Failure::new(format!(
-                "a list of three items was wanted, not {list}"
-            )));
+        let item = |(key, item): (String, Json)| {
+            let name = item["name"].as_str().unwrap_or(&key).to_owned();
+            Item { key, name }
         };
-        let [kept, contested, dropped] = [kept, contested, dropped].map(String::clone);
-        Ok(Self {
-            kept,
-            contested,
-            dropped,
-        })
+        let mut found = items(list).into_iter().map(item);
+        match (found.next(), found.next(), found.next()) {
+            (Some(kept), Some(contested), Some(dropped)) => Ok(Self {
+                kept,
+                contested,
+                dropped,
+            }),
+            _ => Err(Failure::new(format!(
+                "a list of three items was wanted, not {list}"
+            ))),
+        }
     }
 
     fn by_many(&self, seen: &Json) -> Json {
         let mut list = seen.clone();
-        list["items"][&self.kept]["qty"] = json!(5);
-        remove(&mut list, &self.contested);
+        list["items"][&self.kept.key]["qty"] = json!(5);
+        remove(&mut list, &self.contested.key);
         list["items"]["coffee"] = json!({"name": "Coffee", "qty": 1});
         list
     }
 
     fn by_few(&self, seen: &Json) -> Json {
         let mut list = seen.clone();
-        list["items"][&self.contested]["qty"] = json!(12);
-        remove(&mut list, &self.dropped);
+        list["items"][&self.contested.key]["qty"] = json!(12);
+        remove(&mut list, &self.dropped.key);
         list["items"]["chocolate"] = json!({"name": "Chocolate", "qty": 2});
         list
     }
@@ -87,8 +96,8 @@ impl Story {
     /// stays. Its name nobody has touched since the many removed it.
     fn merged(&self, before: &Json) -> Json {
         let mut list = self.by_many(before);
-        list["items"][&self.contested] = json!({"qty": 12});
-        remove(&mut list, &self.dropped);
+        list["items"][&self.contested.key] = json!({"qty": 12});
+        remove(&mut list, &self.dropped.key);
         list["items"]["chocolate"] = json!({"name": "Chocolate", "qty": 2});
         list
     }
@@ -153,7 +162,7 @@ fn write_many(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
     walk.screen.say(&format!(
         "On the side of {n1}, {n2} and {n3}: a new note, {TRIPS_OF_MANY} more trips, and the coupon is \
          used up. On the list, {} becomes 5, {} is struck off, coffee is new.",
-        story.kept, story.contested
+        story.kept.name, story.contested.name
     ));
     says(walk, MANY, &["SET", &home.key("note"), NOTE_OF_MANY], "OK")?;
     let trips = format!("(integer) {}", home.trips + TRIPS_OF_MANY);
@@ -172,7 +181,7 @@ fn write_few(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
     walk.screen.say(&format!(
         "On the side of {n4} and {n5}, which knows nothing of that: another note, {TRIPS_OF_FEW} more \
          trips. On the list, {} becomes 12, {} is struck off, chocolate is new.",
-        story.contested, story.dropped
+        story.contested.name, story.dropped.name
     ));
     let trips = format!("(integer) {}", home.trips + TRIPS_OF_FEW);
     says(
@@ -257,7 +266,7 @@ fn heal(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
         "The trips of both sides add up to {trips}; of two notes the later shows; the coupon stays \
          deleted. The list has all that either side wrote. {} stays, because somebody wanted more of \
          it while it was struck off; {} is gone for good.",
-        story.contested, story.dropped
+        story.contested.name, story.dropped.name
     ));
     Ok(())
 }
