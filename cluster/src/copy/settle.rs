@@ -104,12 +104,12 @@ impl Copy {
             if !row.contains(dot) {
                 return false;
             }
-            let forgettable = [Kind::Counter, Kind::Document]
+            let over: Vec<Dot> = [Kind::Counter, Kind::Document]
                 .into_iter()
-                .filter(|kind| kind.may_be_forgotten(row, settled, env))
-                .collect::<Vec<_>>();
-            row.retain(|sibling| !forgettable.iter().any(|kind| kind.is_of(&sibling.value)));
-            changed = !forgettable.is_empty();
+                .flat_map(|kind| kind.forgettable(row, settled, env))
+                .collect();
+            row.retain(|sibling| !over.contains(&sibling.dot));
+            changed = !over.is_empty();
             done = !row.contains(dot);
             if changed {
                 record::change(redo, slot, key, &[], row);
@@ -124,7 +124,9 @@ impl Copy {
     }
 }
 
-/// The types that have resets. A reset may be forgotten only with all its siblings of that type.
+/// The types that have resets. A reset may be forgotten only if no sibling stays whose content it has
+/// reset. (It must not wait for siblings that it has nothing to do with: another owner may have
+/// forgotten it before those came, and the two would differ for ever.)
 #[derive(Clone, Copy)]
 enum Kind {
     Counter,
@@ -139,21 +141,48 @@ impl Kind {
         }
     }
 
-    fn may_be_forgotten(self, row: &Row, settled: &Clock, env: &Env<'_>) -> bool {
-        let mut siblings = row
-            .siblings()
-            .iter()
-            .filter(|sibling| self.is_of(&sibling.value))
-            .peekable();
-        siblings.peek().is_some()
-            && siblings.all(|sibling| {
-                let over = match &sibling.value {
-                    Value::Document(document) => document
-                        .kept_until(env.settings.document_forget_after_ms)
-                        .is_none_or(|until| until <= env.now.unix_ms),
-                    Value::Register(_) | Value::Counter(_) => true,
-                };
-                over && sibling.value.is_reset() && settled.contains(sibling.dot)
-            })
+    /// The resets of a row that may be forgotten.
+    fn forgettable(self, row: &Row, settled: &Clock, env: &Env<'_>) -> Vec<Dot> {
+        let of_kind = || row.siblings().iter().filter(|sibling| self.is_of(&sibling.value));
+        let mut going: Vec<Dot> = of_kind()
+            .filter(|sibling| is_over(&sibling.value, env) && settled.contains(sibling.dot))
+            .map(|sibling| sibling.dot)
+            .collect();
+        loop {
+            let before = going.len();
+            let stays: Vec<&Value> = of_kind()
+                .filter(|sibling| !going.contains(&sibling.dot))
+                .map(|sibling| &sibling.value)
+                .collect();
+            going.retain(|dot| {
+                let reset = of_kind().find(|sibling| sibling.dot == *dot);
+                reset.is_some_and(|reset| !stays.iter().any(|value| needs(value, &reset.value)))
+            });
+            if going.len() == before {
+                return going;
+            }
+        }
+    }
+}
+
+/// Whether a value is a reset that need not be kept for its own sake.
+fn is_over(value: &Value, env: &Env<'_>) -> bool {
+    let kept_until = match value {
+        Value::Document(document) => document.kept_until(env.settings.document_forget_after_ms),
+        Value::Register(_) | Value::Counter(_) => None,
+    };
+    value.is_reset() && kept_until.is_none_or(|until| until <= env.now.unix_ms)
+}
+
+/// Whether a sibling holds something that `reset` has reset.
+fn needs(sibling: &Value, reset: &Value) -> bool {
+    match (sibling, reset) {
+        (Value::Counter(counter), Value::Counter(reset)) => {
+            reset.births().any(|birth| counter.births().any(|other| other == birth))
+        }
+        (Value::Document(document), Value::Document(reset)) => {
+            document.leaves().keys().any(|dot| reset.context().contains(*dot))
+        }
+        _ => false,
     }
 }

@@ -11,6 +11,9 @@ use crate::member::Fate;
 use crate::network::{End, Place};
 use crate::world::World;
 
+/// More messages than any run needs: nodes that answer each other for ever.
+const MESSAGES_MAX: u64 = 400_000;
+
 impl World {
     /// Lets a machine look for all others.
     pub fn seek_links(&mut self, place: Place) {
@@ -163,6 +166,9 @@ impl World {
             }
         };
         self.tally.messages += 1;
+        if self.tally.messages > MESSAGES_MAX {
+            self.report("storm", format!("more than {MESSAGES_MAX} messages: {}", brief(&message)));
+        }
         self.trace.line(self.now_ms, || format!("{from}->{to} {}", brief(&message)));
         let partition = match &message {
             Message::Delta(partition, _) | Message::Range(partition, _) => Some(*partition),

@@ -183,6 +183,16 @@ impl World {
         }
     }
 
+    /// Whether nobody is a member any more: the last ones were lost while the others left.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let members = |place: &Place| {
+            self.node(*place).map_or(0, |node| node.view().layout.nodes().count())
+        };
+        let running = self.running();
+        !running.is_empty() && running.iter().all(|place| members(place) == 0)
+    }
+
     /// Notes how few nodes count each other as members.
     pub fn note_size(&mut self) {
         let sizes = self.running().into_iter().filter_map(|place| {

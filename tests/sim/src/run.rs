@@ -89,6 +89,9 @@ fn play(world: &mut World) {
         world.advance(LOOK_MS);
         world.retire_left();
         mend(world);
+        if world.has_ended() {
+            return;
+        }
         state = convergence::at_rest(world);
         if state.is_ok() {
             break;
