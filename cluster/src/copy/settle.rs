@@ -181,7 +181,9 @@ fn needs(sibling: &Value, reset: &Value) -> bool {
             reset.births().any(|birth| counter.births().any(|other| other == birth))
         }
         (Value::Document(document), Value::Document(reset)) => {
-            document.leaves().keys().any(|dot| reset.context().contains(*dot))
+            let mut joined = (**document).clone();
+            joined.join(reset);
+            joined.leaves() != document.leaves()
         }
         _ => false,
     }
