@@ -25,6 +25,7 @@ use larder_crdt::context::ContextKey;
 
 const ROUNDS: u32 = 1_000_000;
 const KEYS: u32 = 10_000;
+const RUN: u128 = 7 << 64;
 
 fn report(what: &str, mut run: impl FnMut(u32)) {
     (0..ROUNDS / 10).for_each(&mut run);
@@ -34,64 +35,97 @@ fn report(what: &str, mut run: impl FnMut(u32)) {
     eprintln!("{what:24}{nanoseconds:6} ns");
 }
 
-fn main() {
+fn open(store: &Arc<MemoryStore>, commands: &Commands, now: Now) -> Node {
     let id = NodeId(1 << 100);
-    let joiner = Joiner { node: id, zone: String::new(), weight: 1, address: String::new() };
-    let layout = Layout::new(1, Partitions::DEFAULT, 1);
-    let layout = layout.with_joining(joiner).and_then(|layout| layout.become_up(id));
-    let state = NodeState { id, layout: layout.expect("the first node") };
-    let commands = Commands::new(ContextKey::from_secret(b"secret"));
-    let now = Now { monotonic_ms: 1_000, unix_ms: 1_700_000_000_000 };
-    let store = Arc::new(MemoryStore::new());
-    let run = Arc::new(commands.clone());
-    let settings = Settings::default();
-    let node = Node::open(store.clone(), run, settings.clone(), Some(state), 7 << 64, now);
-    let node = node.expect("an empty disk");
-    for step in 0..10 {
-        let later = Now { monotonic_ms: 1_000 * (step + 2), ..now };
-        node.poll(later).and_then(|_| node.commit().map(|_| ())).expect("memory does not fail");
-    }
-    let requests = |words: &[&str]| -> Vec<OwnedArgs> {
-        let line = |at: u32| {
-            let key = format!("key:{at:012}");
-            let words = words.iter().map(|word| if *word == "k" { &key } else { *word });
-            let words: Vec<&[u8]> = words.map(str::as_bytes).collect();
-            OwnedArgs::new(&words)
-        };
-        (0..KEYS).map(line).collect()
+    let (zone, address) = (String::new(), String::new());
+    let joiner = Joiner {
+        node: id,
+        zone,
+        weight: 1,
+        address,
     };
-    let (gets, sets) = (requests(&["GET", "k"]), requests(&["SET", "k", "abc"]));
+    let layout = Layout::new(1, Partitions::DEFAULT, 1).with_joining(joiner);
+    let layout = layout
+        .and_then(|layout| layout.become_up(id))
+        .expect("the first node");
+    let state = Some(NodeState { id, layout });
+    let (run, settings) = (Arc::new(commands.clone()), Settings::default());
+    let node = Node::open(store.clone(), run, settings, state, RUN, now).expect("an empty disk");
+    for round in 2..12 {
+        let monotonic_ms = 1_000 * round;
+        node.poll(Now {
+            monotonic_ms,
+            ..now
+        })
+        .expect("memory does not fail");
+        node.commit().expect("memory does not fail");
+    }
+    node
+}
+
+/// One request per key; `k` stands for the key.
+fn requests(words: &[&str]) -> Vec<OwnedArgs> {
+    let line = |at: u32| {
+        let key = format!("key:{at:012}");
+        let words = words
+            .iter()
+            .map(|word| if *word == "k" { &key } else { *word });
+        let words: Vec<&[u8]> = words.map(str::as_bytes).collect();
+        OwnedArgs::new(&words)
+    };
+    (0..KEYS).map(line).collect()
+}
+
+fn main() {
+    let gets = requests(&["GET", "k"]);
+    let sets = requests(&["SET", "k", "abc"]);
     let increments = requests(&["INCR", "k"]);
-    let at = |list: &[OwnedArgs], round: u32| list[(round % KEYS) as usize].clone();
+    let at = |round: u32| (round % KEYS) as usize;
     report("MD5 of a key", |round| {
-        black_box(KeyPlace::of(black_box(gets[(round % KEYS) as usize].as_args().at(1))));
+        black_box(KeyPlace::of(black_box(gets[at(round)].as_args().at(1))));
     });
     for (name, list) in [("GET", &gets), ("SET", &sets), ("INCR", &increments)] {
         report(&format!("plan of {name}"), |round| {
-            let args = list[(round % KEYS) as usize].as_args();
-            black_box(plan(black_box(args), Partitions::DEFAULT)).ok();
+            black_box(plan(
+                black_box(list[at(round)].as_args()),
+                Partitions::DEFAULT,
+            ))
+            .ok();
         });
     }
+    let commands = Commands::new(ContextKey::from_secret(b"secret"));
+    let store = Arc::new(MemoryStore::new());
+    let now = Now {
+        monotonic_ms: 1_000,
+        unix_ms: 1_700_000_000_000,
+    };
+    let node = open(&store, &commands, now);
+    let (settings, view) = (Settings::default(), node.view());
     let env = Env {
         store: &*store,
         settings: &settings,
-        view: node.view(),
-        node: id,
-        run: 7 << 64,
+        view,
+        node: node.id(),
+        run: RUN,
         now,
     };
     let mut out = Output::default();
     let mut reply = Reply::new(Protocol::Resp2);
-    let lists = [("SET new", &sets), ("SET", &sets), ("GET", &gets), ("INCR", &increments)];
+    let lists = [
+        ("SET new", &sets),
+        ("SET", &sets),
+        ("GET", &gets),
+        ("INCR", &increments),
+    ];
     for (name, list) in lists {
         report(&format!("plan and run {name}"), |round| {
-            let owned = at(list, round);
-            let args = owned.as_args();
+            let args = list[at(round)].as_args();
             let plan = plan(args, Partitions::DEFAULT).expect("a command");
+            let (access, grouped) = (plan.access(), plan.is_grouped());
             let call = LocalCall {
                 partitions: &plan.partitions,
-                access: plan.access(),
-                grouped: plan.is_grouped(),
+                access,
+                grouped,
             };
             reply.clear();
             node.run_local(&env, &mut out, &call, |transaction| {

@@ -20,7 +20,10 @@ pub struct Args<'a> {
 #[derive(Clone, Copy)]
 enum Form<'a> {
     /// As they came in.
-    Ranges { bytes: &'a [u8], ranges: &'a [ArgRange] },
+    Ranges {
+        bytes: &'a [u8],
+        ranges: &'a [ArgRange],
+    },
     /// As another node sent them on.
     List(&'a [Bytes]),
 }
@@ -30,14 +33,18 @@ impl<'a> Args<'a> {
     #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8], ranges: &'a [ArgRange]) -> Self {
-        Self { form: Form::Ranges { bytes, ranges } }
+        Self {
+            form: Form::Ranges { bytes, ranges },
+        }
     }
 
     /// Views a list of arguments.
     #[inline]
     #[must_use]
     pub fn of_list(list: &'a [Bytes]) -> Self {
-        Self { form: Form::List(list) }
+        Self {
+            form: Form::List(list),
+        }
     }
 
     /// How many there are.
@@ -83,9 +90,10 @@ impl<'a> Args<'a> {
     #[must_use]
     pub fn from(&self, index: usize) -> Self {
         let form = match self.form {
-            Form::Ranges { bytes, ranges } => {
-                Form::Ranges { bytes, ranges: ranges.get(index..).unwrap_or_default() }
-            }
+            Form::Ranges { bytes, ranges } => Form::Ranges {
+                bytes,
+                ranges: ranges.get(index..).unwrap_or_default(),
+            },
             Form::List(list) => Form::List(list.get(index..).unwrap_or_default()),
         };
         Self { form }

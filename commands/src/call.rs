@@ -5,8 +5,8 @@ use larder_cluster::limits::KEY_BYTES_MAX;
 use larder_cluster::store::StoreError;
 use larder_cluster::token::KeyPlace;
 use larder_cluster::transaction::{Place, Transaction};
-use larder_crdt::context::{ContextKey, ContextSeal};
 use larder_crdt::Row;
+use larder_crdt::context::{ContextKey, ContextSeal};
 
 use crate::args::Args;
 use crate::error::CommandError;

@@ -79,11 +79,24 @@ impl Commands {
         }
         let plan = plan::plan(args, transaction.env().view.layout.partitions())?;
         // What another node sends is checked before it is believed.
-        if !plan.partitions.iter().all(|partition| request.partitions.contains(partition)) {
-            return Err(CommandError::Fixed("ERR the request does not name its partitions"));
+        if !plan
+            .partitions
+            .iter()
+            .all(|partition| request.partitions.contains(partition))
+        {
+            return Err(CommandError::Fixed(
+                "ERR the request does not name its partitions",
+            ));
         }
         let has_pulled = request.read_copies != 1;
-        self.run(&plan, args, request.database, has_pulled, transaction, reply);
+        self.run(
+            &plan,
+            args,
+            request.database,
+            has_pulled,
+            transaction,
+            reply,
+        );
         Ok(())
     }
 }
@@ -95,7 +108,11 @@ impl Execute for Commands {
         request: &Request,
         reply: &mut Vec<u8>,
     ) {
-        let protocol = if request.protocol == 3 { Protocol::Resp3 } else { Protocol::Resp2 };
+        let protocol = if request.protocol == 3 {
+            Protocol::Resp3
+        } else {
+            Protocol::Resp2
+        };
         let mut writer = Reply::with_buffer(std::mem::take(reply), protocol);
         if let Err(error) = self.execute_planned(transaction, request, &mut writer) {
             error.write_to(&mut writer);

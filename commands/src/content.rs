@@ -41,7 +41,10 @@ impl Content {
             Kind::String => Shown::String(key::string(row, now_ms).ok()??.into_owned()),
             Kind::Document => Shown::Document(key::joined_document(row, now_ms)?.view()?),
         };
-        Some(Self { value, deadline: key::deadline(row, now_ms) })
+        Some(Self {
+            value,
+            deadline: key::deadline(row, now_ms),
+        })
     }
 
     /// Puts the content in place of everything that `edit` observes. `seal` is the target's.
@@ -62,7 +65,9 @@ impl Content {
                 key::begin_signing(&mut document, edit);
                 let seen = seal.whole(&document);
                 let signer = Signer::of_copy(edit.actor());
-                document.put(&seen, json, edit.stamp(), &signer).map_err(refused)?;
+                document
+                    .put(&seen, json, edit.stamp(), &signer)
+                    .map_err(refused)?;
                 key::remove_string(edit, now_ms);
                 key::replace_document(edit, document, self.deadline);
             }

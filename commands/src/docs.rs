@@ -54,10 +54,15 @@ fn section(command: &Command, page: &mut String) {
 fn entry(command: &Command, page: &mut String) {
     let name = command.name.replace('|', " ").to_uppercase();
     let arguments = usage::shown(&usage::parse(command.usage));
-    page.push_str(&format!("\n### {name}\n\n    {}\n\n", format!("{name} {arguments}").trim()));
+    page.push_str(&format!(
+        "\n### {name}\n\n    {}\n\n",
+        format!("{name} {arguments}").trim()
+    ));
     page.push_str(command.summary);
     if let Some((since, replaced_by)) = command.deprecated {
-        page.push_str(&format!(" Deprecated in Redis since {since} in favour of {replaced_by}."));
+        page.push_str(&format!(
+            " Deprecated in Redis since {since} in favour of {replaced_by}."
+        ));
     }
     page.push('\n');
     if !command.concurrent.is_empty() {

@@ -55,7 +55,9 @@ impl Unit {
 pub(crate) fn any(text: &[u8], unit: Unit, call: &Call<'_, '_, '_>) -> Result<i64, CommandError> {
     let given = numbers::integer(text)?;
     let base = unit.base(call.now_ms);
-    let time = given.checked_mul(unit.factor()).and_then(|ms| ms.checked_add(base));
+    let time = given
+        .checked_mul(unit.factor())
+        .and_then(|ms| ms.checked_add(base));
     time.ok_or(CommandError::InvalidExpire(call.name))
 }
 

@@ -90,14 +90,11 @@ fn opened(answer: &[u8]) -> Result<Reader<'_>, CommandError> {
 
 /// The error for what no node of this release sends.
 fn malformed(error: DecodeError) -> CommandError {
-    CommandError::Text(format!("ERR a node sent what this one cannot read: {error}"))
+    CommandError::Text(format!(
+        "ERR a node sent what this one cannot read: {error}"
+    ))
 }
 
-fn request(
-    database: u8,
-    access: Access,
-    partitions: &[PartitionId],
-    args: Vec<Bytes>,
-) -> Request {
+fn request(database: u8, access: Access, partitions: &[PartitionId], args: Vec<Bytes>) -> Request {
     Request::new(database, args, partitions.to_vec(), access)
 }

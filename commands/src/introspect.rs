@@ -33,7 +33,10 @@ pub fn answer(plan: &Plan, args: Args<'_>, reply: &mut Reply) -> bool {
             Ok(())
         }
         "command|list" => list(args.from(2), reply),
-        name => match name.strip_suffix("|help").and_then(|name| table::find(name.as_bytes())) {
+        name => match name
+            .strip_suffix("|help")
+            .and_then(|name| table::find(name.as_bytes()))
+        {
             Some(found) => {
                 help(found.command, reply);
                 Ok(())
@@ -69,17 +72,30 @@ fn info(command: Option<&Command>, reply: &mut Reply) {
     reply.bulk(command.name.as_bytes());
     reply.integer(command.arity);
     reply.set(command.flags.len());
-    command.flags.iter().for_each(|flag| reply.simple(flag.word()));
+    command
+        .flags
+        .iter()
+        .for_each(|flag| reply.simple(flag.word()));
     let (first, last, step) = key_range(command.keys);
-    [first, last, step].into_iter().for_each(|number| reply.integer(number));
+    [first, last, step]
+        .into_iter()
+        .for_each(|number| reply.integer(number));
     reply.set(command.all_categories().count());
-    command.all_categories().for_each(|category| reply.simple(&format!("@{category}")));
+    command
+        .all_categories()
+        .for_each(|category| reply.simple(&format!("@{category}")));
     reply.set(command.tips.len());
-    command.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
+    command
+        .tips
+        .iter()
+        .for_each(|tip| reply.bulk(tip.as_bytes()));
     reply.set(command.keys.len());
     command.keys.iter().for_each(|spec| key_spec(spec, reply));
     reply.array(command.subcommands.len());
-    command.subcommands.iter().for_each(|row| info(Some(row), reply));
+    command
+        .subcommands
+        .iter()
+        .for_each(|row| info(Some(row), reply));
 }
 
 /// The old form of the key specifications: one range around them all.
@@ -101,8 +117,16 @@ fn key_spec(spec: &KeySpec, reply: &mut Reply) {
     typed(b"index", &[("index", number(spec.first))], reply);
     reply.bulk(b"find_keys");
     // The last key counts from the first one here.
-    let last = if spec.last < 0 { spec.last } else { spec.last - number(spec.first) };
-    let range = [("lastkey", last), ("keystep", number(spec.step)), ("limit", 0)];
+    let last = if spec.last < 0 {
+        spec.last
+    } else {
+        spec.last - number(spec.first)
+    };
+    let range = [
+        ("lastkey", last),
+        ("keystep", number(spec.step)),
+        ("limit", 0),
+    ];
     typed(b"range", &range, reply);
 }
 
@@ -191,7 +215,10 @@ fn doc_arguments(
             fields += 1;
             text("token", token, reply);
         }
-        let flags = [(argument.optional, "optional"), (argument.multiple, "multiple")];
+        let flags = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+        ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set);
         if flags.clone().count() > 0 {
             fields += 1;
@@ -214,18 +241,21 @@ fn list(options: Args<'_>, reply: &mut Reply) -> Result<(), CommandError> {
         0 => Box::new(|_| true),
         3 if is(0, "filterby") && is(1, "module") => Box::new(|_| false),
         3 if is(0, "filterby") && is(1, "aclcat") => Box::new(|command| {
-            command.all_categories().any(|name| options.at(2).eq_ignore_ascii_case(name.as_bytes()))
+            command
+                .all_categories()
+                .any(|name| options.at(2).eq_ignore_ascii_case(name.as_bytes()))
         }),
-        3 if is(0, "filterby") && is(1, "pattern") => Box::new(|command| {
-            glob::matches_ignoring_case(options.at(2), command.name.as_bytes())
-        }),
+        3 if is(0, "filterby") && is(1, "pattern") => {
+            Box::new(|command| glob::matches_ignoring_case(options.at(2), command.name.as_bytes()))
+        }
         _ => return Err(CommandError::Syntax),
     };
     let filtered = !options.is_empty();
     let names = table::rows().map(|found| found.command);
     // Only a filter looks at subcommands as well.
-    let names: Vec<&Command> =
-        names.filter(|row| (filtered || !row.name.contains('|')) && wanted(row)).collect();
+    let names: Vec<&Command> = names
+        .filter(|row| (filtered || !row.name.contains('|')) && wanted(row))
+        .collect();
     reply.array(names.len());
     names.iter().for_each(|row| reply.bulk(row.name.as_bytes()));
     Ok(())
@@ -239,7 +269,9 @@ fn keys_of(request: Args<'_>, reply: &mut Reply, with_flags: bool) -> Result<(),
         return Err(CommandError::Fixed("ERR The command has no key arguments"));
     }
     if !command.takes(request.len()) {
-        return Err(CommandError::Fixed("ERR Invalid number of arguments specified for command"));
+        return Err(CommandError::Fixed(
+            "ERR Invalid number of arguments specified for command",
+        ));
     }
     reply.array(command.key_positions(request.len()).count());
     for spec in command.keys {
@@ -264,7 +296,11 @@ fn flags_now(command: &Command, spec: &KeySpec, request: Args<'_>) -> &'static [
         return spec.flags;
     }
     debug_assert_eq!(command.name, "set");
-    if request.from(3).iter().any(|word| word.eq_ignore_ascii_case(b"get")) {
+    if request
+        .from(3)
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case(b"get"))
+    {
         &["RW", "access", "update"]
     } else {
         &["OW", "update"]
@@ -273,8 +309,7 @@ fn flags_now(command: &Command, spec: &KeySpec, request: Args<'_>) -> &'static [
 
 fn help(command: &Command, reply: &mut Reply) {
     let name = command.name.to_uppercase();
-    let heading =
-        format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    let heading = format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     let mut lines = vec![heading];
     if command.arity == -1 {
         lines.push("(no subcommand)".to_owned());

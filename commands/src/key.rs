@@ -62,16 +62,18 @@ pub(crate) fn kind(row: &Row, now_ms: u64) -> Kind {
 
 fn kind_of_several(row: &Row, now_ms: u64) -> Kind {
     let latest = |is_document: bool| -> Option<Stamp> {
-        let siblings = row.siblings().iter().filter(|sibling| is_live(sibling, now_ms));
+        let siblings = row
+            .siblings()
+            .iter()
+            .filter(|sibling| is_live(sibling, now_ms));
         siblings
             .filter(|sibling| matches!(sibling.value, Value::Document(_)) == is_document)
             .map(|sibling| sibling.stamp)
             .max()
     };
     let string = latest(false).filter(|_| has_string(row, now_ms));
-    let document = latest(true).filter(|_| {
-        joined_document(row, now_ms).is_some_and(|document| !document.is_removed())
-    });
+    let document = latest(true)
+        .filter(|_| joined_document(row, now_ms).is_some_and(|document| !document.is_removed()));
     match (string, document) {
         (None, None) => Kind::Missing,
         (string, document) if string >= document => Kind::String,
@@ -89,7 +91,12 @@ pub(crate) fn exists(row: &Row, now_ms: u64) -> bool {
 pub(crate) fn string(row: &Row, now_ms: u64) -> Result<Option<Cow<'_, [u8]>>, CommandError> {
     match row.siblings() {
         [] => Ok(None),
-        [Sibling { value: Value::Register(_), .. }] => Ok(visible_string(row, now_ms)),
+        [
+            Sibling {
+                value: Value::Register(_),
+                ..
+            },
+        ] => Ok(visible_string(row, now_ms)),
         _ => match kind(row, now_ms) {
             Kind::Missing => Ok(None),
             Kind::String => Ok(visible_string(row, now_ms)),
@@ -135,14 +142,20 @@ pub(crate) fn deadline(row: &Row, now_ms: u64) -> Option<NonZeroU64> {
             }
     });
     let register = register.filter(|_| shown == Kind::String);
-    others.chain(register).map(life).max().and_then(|life| NonZeroU64::new(life & !FOREVER))
+    others
+        .chain(register)
+        .map(life)
+        .max()
+        .and_then(|life| NonZeroU64::new(life & !FOREVER))
 }
 
 const FOREVER: u64 = 1 << 63;
 
 /// A number that orders deadlines; the deadline itself if there is one.
 fn life(sibling: &Sibling) -> u64 {
-    sibling.deadline.map_or(FOREVER, |deadline| deadline.get().min(FOREVER - 1))
+    sibling
+        .deadline
+        .map_or(FOREVER, |deadline| deadline.get().min(FOREVER - 1))
 }
 
 fn is_register(sibling: &Sibling) -> bool {
@@ -183,7 +196,12 @@ fn clear(edit: &mut Edit<'_>, now_ms: u64) {
 }
 
 fn reset_counters(edit: &mut Edit<'_>, now_ms: u64) {
-    let counters = || edit.row().siblings().iter().filter(|sibling| is_counter(sibling));
+    let counters = || {
+        edit.row()
+            .siblings()
+            .iter()
+            .filter(|sibling| is_counter(sibling))
+    };
     if counters().all(|sibling| sibling.value.is_reset()) {
         return;
     }
@@ -195,12 +213,19 @@ fn reset_counters(edit: &mut Edit<'_>, now_ms: u64) {
 }
 
 fn reset_documents(edit: &mut Edit<'_>, now_ms: u64) {
-    let documents = || edit.row().siblings().iter().filter(|sibling| is_document(sibling));
+    let documents = || {
+        edit.row()
+            .siblings()
+            .iter()
+            .filter(|sibling| is_document(sibling))
+    };
     if documents().all(|sibling| sibling.value.is_reset()) {
         return;
     }
     let stamp = edit.stamp();
-    let mut document = joined_document(edit.row(), now_ms).unwrap_or_default().into_owned();
+    let mut document = joined_document(edit.row(), now_ms)
+        .unwrap_or_default()
+        .into_owned();
     document.remove_all(stamp);
     edit.remove(is_document);
     edit.insert(stamp, None, |_| Value::Document(Box::new(document)));
@@ -232,7 +257,10 @@ pub(crate) fn begin_signing(document: &mut Document, edit: &Edit<'_>) {
     if !document.context().knows(actor) {
         let mut past = DocContext::new();
         past.insert_range(actor, 1, edit.next_counter() << DOTS_PER_WRITE_BITS);
-        document.absorb(&State { context: past, ..State::default() });
+        document.absorb(&State {
+            context: past,
+            ..State::default()
+        });
     }
 }
 
@@ -245,7 +273,9 @@ pub(crate) fn replace_document(
     // Of a removed document the context must stay, whenever the key would have ended.
     let deadline = deadline.filter(|_| !document.is_removed());
     edit.remove(is_document);
-    edit.insert(edit.stamp(), deadline, |_| Value::Document(Box::new(document)));
+    edit.insert(edit.stamp(), deadline, |_| {
+        Value::Document(Box::new(document))
+    });
 }
 
 /// Puts a counter in place of the counters observed; registers stay.
@@ -255,13 +285,17 @@ pub(crate) fn replace_counter(
     counter: impl FnOnce(larder_crdt::Dot) -> Counter,
 ) {
     edit.remove(is_counter);
-    edit.insert(edit.stamp(), deadline, |dot| Value::Counter(Box::new(counter(dot))));
+    edit.insert(edit.stamp(), deadline, |dot| {
+        Value::Counter(Box::new(counter(dot)))
+    });
 }
 
 /// Lets a missing key show 0. The stamp is the lowest, so that any other write shows over it.
 pub(crate) fn ensure_zero(edit: &mut Edit<'_>, now_ms: u64) {
     if !exists(edit.row(), now_ms) {
-        edit.insert(Stamp::ZERO, None, |_| Value::Register(b"0".as_slice().into()));
+        edit.insert(Stamp::ZERO, None, |_| {
+            Value::Register(b"0".as_slice().into())
+        });
     }
 }
 
@@ -285,7 +319,9 @@ pub(crate) fn change_deadline(edit: &mut Edit<'_>, now_ms: u64, deadline: Option
             }
         }
         Kind::Document => {
-            let document = joined_document(edit.row(), now_ms).unwrap_or_default().into_owned();
+            let document = joined_document(edit.row(), now_ms)
+                .unwrap_or_default()
+                .into_owned();
             let stamp = latest_stamp(edit.row(), is_document);
             edit.remove(is_document);
             edit.insert(stamp, deadline, |_| Value::Document(Box::new(document)));
@@ -295,5 +331,8 @@ pub(crate) fn change_deadline(edit: &mut Edit<'_>, now_ms: u64, deadline: Option
 
 fn latest_stamp(row: &Row, which: impl Fn(&Sibling) -> bool) -> Stamp {
     let siblings = row.siblings().iter().filter(|sibling| which(sibling));
-    siblings.map(|sibling| sibling.stamp).max().unwrap_or_default()
+    siblings
+        .map(|sibling| sibling.stamp)
+        .max()
+        .unwrap_or_default()
 }

@@ -45,7 +45,13 @@ pub fn plan(args: Args<'_>, partitions: Partitions) -> Result<Plan, CommandError
         Some(asked_of) => asked_of(args)?,
         None => Asked::default(),
     };
-    let mut plan = Plan { command, number, partitions: SmallVec::new(), first: None, asked };
+    let mut plan = Plan {
+        command,
+        number,
+        partitions: SmallVec::new(),
+        first: None,
+        asked,
+    };
     for spec in command.keys {
         for position in spec.positions(args.len()) {
             let key = args.at(position);
@@ -108,7 +114,12 @@ impl Plan {
     #[must_use]
     pub fn pull(&self, args: Args<'_>, database: u8) -> Option<RowKey> {
         let (position, place) = self.first?;
-        Some(RowKey::new(place.key_hash, database, args.at(position), b""))
+        Some(RowKey::new(
+            place.key_hash,
+            database,
+            args.at(position),
+            b"",
+        ))
     }
 
     /// The request for [`larder_cluster::node::Node::submit`], its arguments copied. `read_copies`
@@ -129,7 +140,11 @@ impl Plan {
         };
         request.repeatable = self.is_repeatable();
         request.write_copies = self.asked.write_copies.unwrap_or(0);
-        let default = if self.access() == Access::Read { read_copies } else { 1 };
+        let default = if self.access() == Access::Read {
+            read_copies
+        } else {
+            1
+        };
         request.read_copies = self.asked.read_copies.unwrap_or(default);
         if request.read_copies > 1 {
             request.pull = self.pull(args, database);
@@ -152,13 +167,28 @@ mod tests {
     #[test]
     fn what_is_no_command_is_refused_as_redis_does() {
         for (line, text) in [
-            ("foo a b", "ERR unknown command 'foo', with args beginning with: 'a' 'b' "),
+            (
+                "foo a b",
+                "ERR unknown command 'foo', with args beginning with: 'a' 'b' ",
+            ),
             ("GET", "ERR wrong number of arguments for 'get' command"),
             ("set a", "ERR wrong number of arguments for 'set' command"),
-            ("mset a 1 b", "ERR wrong number of arguments for 'mset' command"),
-            ("config", "ERR wrong number of arguments for 'config' command"),
-            ("CONFIG get", "ERR wrong number of arguments for 'config|get' command"),
-            ("config foo", "ERR unknown subcommand 'foo'. Try CONFIG HELP."),
+            (
+                "mset a 1 b",
+                "ERR wrong number of arguments for 'mset' command",
+            ),
+            (
+                "config",
+                "ERR wrong number of arguments for 'config' command",
+            ),
+            (
+                "CONFIG get",
+                "ERR wrong number of arguments for 'config|get' command",
+            ),
+            (
+                "config foo",
+                "ERR unknown subcommand 'foo'. Try CONFIG HELP.",
+            ),
         ] {
             assert_eq!(planned(line).expect_err(line), text);
         }

@@ -44,9 +44,24 @@ mod tests {
     fn elements_are_cut_where_they_end() {
         let reply = b"*4\r\n$4\r\na\r\nb\r\n$-1\r\n_\r\n$0\r\n\r\n";
         let found = elements(reply).expect("well-formed");
-        assert_eq!(found, [&b"$4\r\na\r\nb\r\n"[..], b"$-1\r\n", b"_\r\n", b"$0\r\n\r\n"]);
+        assert_eq!(
+            found,
+            [
+                &b"$4\r\na\r\nb\r\n"[..],
+                b"$-1\r\n",
+                b"_\r\n",
+                b"$0\r\n\r\n"
+            ]
+        );
         assert_eq!(elements(b"*0\r\n"), Some(vec![]));
-        for bad in [&b"*1\r\n"[..], b"*1\r\n$5\r\nab\r\n", b"$1\r\na\r\n", b"*-1\r\n", b"", b"*0\r\nx"] {
+        for bad in [
+            &b"*1\r\n"[..],
+            b"*1\r\n$5\r\nab\r\n",
+            b"$1\r\na\r\n",
+            b"*-1\r\n",
+            b"",
+            b"*0\r\nx",
+        ] {
             assert_eq!(elements(bad), None, "{}", bad.escape_ascii());
         }
     }

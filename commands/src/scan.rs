@@ -41,11 +41,17 @@ impl Position {
     pub const ENDS: Self = Self(0);
 
     pub(crate) fn of(partition: PartitionId, hash: u64, partitions: Partitions) -> Self {
-        Self(Self::begin(partition, partitions).0 | hash.checked_shr(partitions.bits()).unwrap_or(0))
+        Self(
+            Self::begin(partition, partitions).0 | hash.checked_shr(partitions.bits()).unwrap_or(0),
+        )
     }
 
     pub(crate) fn begin(partition: PartitionId, partitions: Partitions) -> Self {
-        Self(u64::from(partition.0).checked_shl(64 - partitions.bits()).unwrap_or(0))
+        Self(
+            u64::from(partition.0)
+                .checked_shl(64 - partitions.bits())
+                .unwrap_or(0),
+        )
     }
 
     pub(crate) fn behind(partition: PartitionId, partitions: Partitions) -> Self {
@@ -80,7 +86,10 @@ impl Filter {
     pub(crate) fn matches(&self, key: &[u8], kind: Kind) -> bool {
         let is_kind = |word: &Bytes| word.eq_ignore_ascii_case(kind.word().as_bytes());
         self.kind.as_ref().is_none_or(is_kind)
-            && self.pattern.as_ref().is_none_or(|pattern| walk::matches(pattern, key))
+            && self
+                .pattern
+                .as_ref()
+                .is_none_or(|pattern| walk::matches(pattern, key))
     }
 
     pub(crate) fn encode(&self, writer: &mut Writer) {
@@ -96,7 +105,10 @@ impl Filter {
             let bytes = Bytes::copy_from_slice(reader.bytes(PATTERN_BYTES_MAX)?);
             Ok(is_set.then_some(bytes))
         };
-        Ok(Self { pattern: part()?, kind: part()? })
+        Ok(Self {
+            pattern: part()?,
+            kind: part()?,
+        })
     }
 }
 
@@ -126,7 +138,11 @@ impl Page {
         for _ in 0..reader.count(PAGE_KEYS_MAX)? {
             keys.push(Bytes::copy_from_slice(reader.bytes(KEY_BYTES_MAX)?));
         }
-        Ok(Self { next, visited, keys })
+        Ok(Self {
+            next,
+            visited,
+            keys,
+        })
     }
 }
 
@@ -175,7 +191,9 @@ impl Scan {
             }
             if is("count") {
                 let count = numbers::integer(args.at(at + 1))?;
-                scan.count = usize::try_from(count).ok().filter(|count| *count > 0)
+                scan.count = usize::try_from(count)
+                    .ok()
+                    .filter(|count| *count > 0)
                     .ok_or(CommandError::Syntax)?;
             } else if is("match") {
                 scan.filter.pattern = Some(args.to_bytes(at + 1));
@@ -258,7 +276,9 @@ mod tests {
         for count in [1, 2, 1024, 1 << 16] {
             let partitions = Partitions::new(count).expect("a power of two");
             for index in [0, 1, count - 1] {
-                let Some(partition) = partitions.iter().nth(index) else { continue };
+                let Some(partition) = partitions.iter().nth(index) else {
+                    continue;
+                };
                 let position = Position::of(partition, u64::MAX, partitions);
                 assert_eq!(position.partition(partitions), partition);
                 let begin = Position::begin(partition, partitions);

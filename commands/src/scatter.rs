@@ -83,8 +83,13 @@ impl Scatter {
         node_of: &dyn Fn(PartitionId) -> u64,
     ) -> Result<(Self, Vec<Request>), CommandError> {
         let list = args.iter().map(Bytes::copy_from_slice).collect();
-        let mut scatter =
-            Self { args: list, database, protocol, partitions, state: State::Sum };
+        let mut scatter = Self {
+            args: list,
+            database,
+            protocol,
+            partitions,
+            state: State::Sum,
+        };
         let requests = match plan.command.spread {
             Spread::None => return Err(CommandError::CrossSlot),
             Spread::Sum | Spread::Array | Spread::Ok => {
@@ -164,7 +169,11 @@ impl Scatter {
 
     fn request(&self, words: Vec<Bytes>, access: Access) -> Request {
         let mut request = Request::new(self.database, words, Vec::new(), access);
-        request.protocol = if self.protocol == Protocol::Resp3 { 3 } else { 2 };
+        request.protocol = if self.protocol == Protocol::Resp3 {
+            3
+        } else {
+            2
+        };
         request
     }
 
@@ -195,11 +204,7 @@ impl Scatter {
         }
     }
 
-    fn step(
-        &mut self,
-        answers: &[Bytes],
-        reply: &mut Reply,
-    ) -> Result<Vec<Request>, CommandError> {
+    fn step(&mut self, answers: &[Bytes], reply: &mut Reply) -> Result<Vec<Request>, CommandError> {
         if let Some(error) = answers.iter().find(|answer| answer.first() == Some(&b'-')) {
             reply.raw(error);
             return Ok(Vec::new());
@@ -273,8 +278,7 @@ impl Scatter {
             return Ok(Vec::new());
         }
         let key = self.arg(1);
-        let request =
-            transfer::drop_request(self.database, self.partition_of(&key), &key, &dump);
+        let request = transfer::drop_request(self.database, self.partition_of(&key), &key, &dump);
         self.state = State::Drop(transfer);
         Ok(vec![request])
     }
@@ -322,11 +326,7 @@ fn array(
     Ok(())
 }
 
-fn strings(
-    answers: &[Bytes],
-    options: LcsOptions,
-    reply: &mut Reply,
-) -> Result<(), CommandError> {
+fn strings(answers: &[Bytes], options: LcsOptions, reply: &mut Reply) -> Result<(), CommandError> {
     let [a, b] = answers else {
         return Err(UNREADABLE);
     };

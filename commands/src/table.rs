@@ -4,325 +4,13 @@
 //! and the keys by which a request is routed, COMMAND and its subcommands, and `docs/commands.md`.
 //! Adding a command is one row and its handler.
 
-use larder_cluster::request::Access;
+mod row;
 
-use crate::args::Args;
-use crate::call::Handler;
-use crate::error::CommandError;
+pub use row::{
+    Asked, AskedOf, CATEGORIES, Command, Flag, KeySpec, Positions, Repeat, Scope, Spread,
+};
+
 use crate::families;
-
-/// What a command is like, in Redis's words and order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Flag {
-    /// It may change something.
-    Write,
-    /// It changes nothing.
-    ReadOnly,
-    /// Redis refuses it when memory is full.
-    DenyOom,
-    /// For operators.
-    Admin,
-    /// Not from scripts.
-    NoScript,
-    /// It may keep its connection waiting.
-    Blocking,
-    /// Also while the node reads its data.
-    Loading,
-    /// Also on a node without its data.
-    Stale,
-    /// Not shown by MONITOR.
-    SkipMonitor,
-    /// Not kept by SLOWLOG.
-    SkipSlowlog,
-    /// Constant or logarithmic time.
-    Fast,
-    /// Also before AUTH.
-    NoAuth,
-    /// Also while a script is busy.
-    AllowBusy,
-    /// It works on keys that its arguments do not name.
-    TouchesArbitraryKeys,
-}
-
-impl Flag {
-    /// Redis's word.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Write => "write",
-            Self::ReadOnly => "readonly",
-            Self::DenyOom => "denyoom",
-            Self::Admin => "admin",
-            Self::NoScript => "noscript",
-            Self::Blocking => "blocking",
-            Self::Loading => "loading",
-            Self::Stale => "stale",
-            Self::SkipMonitor => "skip_monitor",
-            Self::SkipSlowlog => "skip_slowlog",
-            Self::Fast => "fast",
-            Self::NoAuth => "no_auth",
-            Self::AllowBusy => "allow_busy",
-            Self::TouchesArbitraryKeys => "touches_arbitrary_keys",
-        }
-    }
-}
-
-/// The categories of ACL, in Redis's order.
-pub const CATEGORIES: &[&str] = &[
-    "keyspace",
-    "read",
-    "write",
-    "set",
-    "sortedset",
-    "list",
-    "hash",
-    "string",
-    "bitmap",
-    "hyperloglog",
-    "geo",
-    "stream",
-    "pubsub",
-    "admin",
-    "fast",
-    "slow",
-    "blocking",
-    "dangerous",
-    "connection",
-    "transaction",
-    "scripting",
-    "document",
-];
-
-/// Which arguments are keys, and what happens to them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeySpec {
-    /// The first key.
-    pub first: usize,
-    /// The last key, at most; a negative one counts from the end.
-    pub last: i64,
-    /// From one key to the next.
-    pub step: usize,
-    /// Redis's words for what happens to them.
-    pub flags: &'static [&'static str],
-}
-
-impl KeySpec {
-    /// One key, at `position`.
-    pub(crate) const fn at(position: usize, flags: &'static [&'static str]) -> Self {
-        Self { first: position, last: position as i64, step: 1, flags }
-    }
-
-    /// All arguments.
-    pub(crate) const fn all(flags: &'static [&'static str]) -> Self {
-        Self { first: 1, last: -1, step: 1, flags }
-    }
-
-    /// Every other argument, each with a value behind it.
-    pub(crate) const fn with_values(flags: &'static [&'static str]) -> Self {
-        Self { first: 1, last: -1, step: 2, flags }
-    }
-
-    /// The positions of the keys among `count` arguments.
-    #[inline]
-    #[must_use]
-    pub fn positions(&self, count: usize) -> Positions {
-        let end = if self.last < 0 {
-            count.saturating_sub(usize::try_from(-self.last - 1).unwrap_or(usize::MAX))
-        } else {
-            count.min(usize::try_from(self.last).unwrap_or(0) + 1)
-        };
-        Positions { next: self.first, end, step: self.step }
-    }
-}
-
-/// Positions of keys, ascending. (`step_by` divides, which costs as much as all the rest of it.)
-#[derive(Debug, Clone)]
-pub struct Positions {
-    next: usize,
-    end: usize,
-    step: usize,
-}
-
-impl Iterator for Positions {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        let here = self.next;
-        self.next = here.saturating_add(self.step);
-        (here < self.end).then_some(here)
-    }
-}
-
-/// Who runs a command.
-#[derive(Debug, Clone, Copy)]
-pub enum Scope {
-    /// The core, on the rows of its keys.
-    Keys(Handler),
-    /// The server, for the connection.
-    Connection,
-    /// The server, for the reached node.
-    Node,
-    /// The server, for the whole cluster.
-    Cluster,
-}
-
-/// How a command whose keys live on several nodes is split, and its answers gathered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spread {
-    /// It is not: the command has one key.
-    None,
-    /// Each node counts its keys; the counts are added.
-    Sum,
-    /// Each node answers for its keys; the values are put in the order of the keys.
-    Array,
-    /// Each node does its part; all is well if all went well.
-    Ok,
-    /// Its own steps: reads first, then writes. See `scatter.rs`.
-    Steps,
-}
-
-/// Whether running a command twice is the same as once, so that it may be tried on another node when
-/// an answer stays out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
-    /// It is if the command only looks.
-    IfRead,
-    /// It is: what it does is a function of its arguments alone.
-    Always,
-    /// It is if the client named the dots of the write.
-    IfNamed,
-}
-
-/// What a client asks of replicas in the arguments of a command.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Asked {
-    /// On how many replicas' states it must look (`R n`).
-    pub read_copies: Option<u8>,
-    /// On how many nodes it must be on disk (`W n`).
-    pub write_copies: Option<u8>,
-    /// Whether the client named the dots of the write (`AS`).
-    pub is_named: bool,
-}
-
-/// Reads what a client asks of replicas; finds errors in the arguments before anything is sent.
-pub type AskedOf = fn(Args<'_>) -> Result<Asked, CommandError>;
-
-/// One row: a command or a subcommand.
-#[derive(Debug, Clone, Copy)]
-pub struct Command {
-    /// Lower case; of a subcommand with its command: `config|get`.
-    pub name: &'static str,
-    /// How many arguments, the name included; negative: at least that many.
-    pub arity: i64,
-    /// The arguments, in the notation of `usage.rs`.
-    pub usage: &'static str,
-    /// One sentence.
-    pub summary: &'static str,
-    /// Redis's version that brought it.
-    pub since: &'static str,
-    /// Redis's group of commands.
-    pub group: &'static str,
-    /// What it costs.
-    pub complexity: &'static str,
-    /// The version since which something else is to be used, and what.
-    pub deprecated: Option<(&'static str, &'static str)>,
-    /// What it is like.
-    pub flags: &'static [Flag],
-    /// The categories of ACL that do not follow from the flags.
-    pub categories: &'static [&'static str],
-    /// Which arguments are keys.
-    pub keys: &'static [KeySpec],
-    /// Redis's hints for clients of clusters.
-    pub tips: &'static [&'static str],
-    /// Who runs it.
-    pub scope: Scope,
-    /// How it is split.
-    pub spread: Spread,
-    /// Whether it may run twice.
-    pub repeat: Repeat,
-    /// What its arguments ask of replicas.
-    pub asked: Option<AskedOf>,
-    /// What concurrent use does: one or two sentences, for whatever writes.
-    pub concurrent: &'static str,
-    /// Its subcommands; a command with some is nothing without one.
-    pub subcommands: &'static [Self],
-}
-
-impl Command {
-    /// What most rows of a family begin with.
-    pub const EMPTY: Self = Self {
-        name: "",
-        arity: 1,
-        usage: "",
-        summary: "",
-        since: "1.0.0",
-        group: "generic",
-        complexity: "O(1)",
-        deprecated: None,
-        flags: &[],
-        categories: &[],
-        keys: &[],
-        tips: &[],
-        scope: Scope::Node,
-        spread: Spread::None,
-        repeat: Repeat::IfRead,
-        asked: None,
-        concurrent: "",
-        subcommands: &[],
-    };
-
-    /// Whether it has `flag`.
-    #[must_use]
-    #[inline]
-    pub fn is(&self, flag: Flag) -> bool {
-        self.flags.contains(&flag)
-    }
-
-    /// Whether it only looks.
-    #[must_use]
-    #[inline]
-    pub fn access(&self) -> Access {
-        if self.is(Flag::Write) { Access::Write } else { Access::Read }
-    }
-
-    /// The last word of the name.
-    #[must_use]
-    pub fn last_word(&self) -> &'static str {
-        self.name.rsplit('|').next().unwrap_or(self.name)
-    }
-
-    /// All categories of ACL, in Redis's order.
-    pub fn all_categories(&self) -> impl Iterator<Item = &'static str> + '_ {
-        CATEGORIES.iter().copied().filter(|category| {
-            self.categories.contains(category)
-                || match *category {
-                    "read" => self.is(Flag::ReadOnly),
-                    "write" => self.is(Flag::Write),
-                    "admin" => self.is(Flag::Admin),
-                    "dangerous" => self.is(Flag::Admin),
-                    "fast" => self.is(Flag::Fast),
-                    "slow" => !self.is(Flag::Fast),
-                    "blocking" => self.is(Flag::Blocking),
-                    _ => false,
-                }
-        })
-    }
-
-    /// The positions of its keys among `count` arguments.
-    #[inline]
-    pub fn key_positions(&self, count: usize) -> impl Iterator<Item = usize> + '_ {
-        self.keys.iter().flat_map(move |spec| spec.positions(count))
-    }
-
-    /// Whether `count` arguments are as many as it takes.
-    #[must_use]
-    #[inline]
-    pub fn takes(&self, count: usize) -> bool {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        if self.arity >= 0 { count == self.arity } else { count >= -self.arity }
-    }
-}
 
 /// A row and its number: dense, from 0, the same for all of a release; subcommands have their own.
 #[derive(Debug, Clone, Copy)]
@@ -357,12 +45,18 @@ pub const ROWS: usize = count_of(FAMILIES).1;
 static TABLE: [Found; COMMANDS] = collect();
 
 const fn collect() -> [Found; COMMANDS] {
-    let mut table = [Found { command: &Command::EMPTY, number: 0 }; COMMANDS];
+    let mut table = [Found {
+        command: &Command::EMPTY,
+        number: 0,
+    }; COMMANDS];
     let (mut next, mut number, mut family) = (0, 0, 0);
     while family < FAMILIES.len() {
         let mut at = 0;
         while at < FAMILIES[family].len() {
-            table[next] = Found { command: &FAMILIES[family][at], number };
+            table[next] = Found {
+                command: &FAMILIES[family][at],
+                number,
+            };
             number += 1 + FAMILIES[family][at].subcommands.len();
             next += 1;
             at += 1;
@@ -380,7 +74,12 @@ const FREE: u16 = u16::MAX;
 static INDEX: [u16; SLOTS] = index();
 
 const fn index() -> [u16; SLOTS] {
-    const { assert!(COMMANDS * 2 < SLOTS, "the index of commands needs free slots") };
+    const {
+        assert!(
+            COMMANDS * 2 < SLOTS,
+            "the index of commands needs free slots"
+        )
+    };
     let table = collect();
     let mut slots = [FREE; SLOTS];
     let mut at = 0;
@@ -433,7 +132,10 @@ pub fn find_subcommand(command: Found, name: &[u8]) -> Option<Found> {
     let at = subcommands
         .iter()
         .position(|row| row.last_word().as_bytes().eq_ignore_ascii_case(name))?;
-    Some(Found { command: subcommands.get(at)?, number: command.number + 1 + at })
+    Some(Found {
+        command: subcommands.get(at)?,
+        number: command.number + 1 + at,
+    })
 }
 
 /// The command or, behind a `|`, subcommand of this full name, in either case.
@@ -457,8 +159,7 @@ pub fn rows() -> impl Iterator<Item = Found> {
     commands().flat_map(|found| {
         let numbers = found.number + 1..;
         let subcommands = found.command.subcommands.iter().zip(numbers);
-        std::iter::once(found)
-            .chain(subcommands.map(|(command, number)| Found { command, number }))
+        std::iter::once(found).chain(subcommands.map(|(command, number)| Found { command, number }))
     })
 }
 
@@ -469,7 +170,10 @@ mod tests {
     #[test]
     fn every_name_finds_its_row_in_either_case() {
         for found in commands() {
-            for name in [found.command.name.to_owned(), found.command.name.to_uppercase()] {
+            for name in [
+                found.command.name.to_owned(),
+                found.command.name.to_uppercase(),
+            ] {
                 let again = find(name.as_bytes()).expect("a row of the table");
                 assert_eq!(again.number, found.number, "{name}");
             }
@@ -489,13 +193,29 @@ mod tests {
     fn rows_are_whole() {
         for Found { command, .. } in rows() {
             let name = command.name;
-            assert!(name.len() <= NAME_BYTES_MAX && !command.summary.is_empty(), "{name}");
-            assert!(command.summary.ends_with('.'), "{name}: a summary is a sentence");
+            assert!(
+                name.len() <= NAME_BYTES_MAX && !command.summary.is_empty(),
+                "{name}"
+            );
+            assert!(
+                command.summary.ends_with('.'),
+                "{name}: a summary is a sentence"
+            );
             let is_keyed = !command.keys.is_empty();
-            assert!(command.keys.iter().all(|spec| !spec.flags.is_empty()), "{name}");
-            assert!(!(command.is(Flag::Write) && command.is(Flag::ReadOnly)), "{name}");
+            assert!(
+                command.keys.iter().all(|spec| !spec.flags.is_empty()),
+                "{name}"
+            );
+            assert!(
+                !(command.is(Flag::Write) && command.is(Flag::ReadOnly)),
+                "{name}"
+            );
             let writes = command.is(Flag::Write);
-            assert_eq!(writes, !command.concurrent.is_empty(), "{name}: concurrent use");
+            assert_eq!(
+                writes,
+                !command.concurrent.is_empty(),
+                "{name}: concurrent use"
+            );
             for category in command.categories {
                 assert!(CATEGORIES.contains(category), "{name}: {category}");
             }

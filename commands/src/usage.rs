@@ -49,7 +49,10 @@ pub struct Argument {
 pub fn parse(usage: &'static str) -> Vec<Argument> {
     let mut parser = Parser { rest: usage };
     let arguments = parser.alternatives();
-    assert!(parser.rest.is_empty(), "brackets that do not match in {usage:?}");
+    assert!(
+        parser.rest.is_empty(),
+        "brackets that do not match in {usage:?}"
+    );
     arguments
 }
 
@@ -70,7 +73,10 @@ impl Parser {
     }
 
     fn is_at_end(&self) -> bool {
-        matches!(self.rest.trim_start().chars().next(), None | Some(']' | '>' | ')' | '|'))
+        matches!(
+            self.rest.trim_start().chars().next(),
+            None | Some(']' | '>' | ')' | '|')
+        )
     }
 
     /// A sequence of arguments, or one argument that is one of several sequences.
@@ -81,7 +87,9 @@ impl Parser {
         }
         match choices.len() {
             1 => choices.pop().unwrap_or_default(),
-            _ => vec![Argument::new(Kind::OneOf(choices.into_iter().map(block).collect()))],
+            _ => vec![Argument::new(Kind::OneOf(
+                choices.into_iter().map(block).collect(),
+            ))],
         }
     }
 
@@ -97,7 +105,10 @@ impl Parser {
         let mut argument = if self.skip("[") {
             let inner = block(self.alternatives());
             assert!(self.skip("]"), "an open bracket before {:?}", self.rest);
-            Argument { optional: true, ..inner }
+            Argument {
+                optional: true,
+                ..inner
+            }
         } else if self.skip("<") {
             let inner = block(self.alternatives());
             assert!(self.skip(">"), "an open bracket before {:?}", self.rest);
@@ -116,13 +127,19 @@ impl Parser {
     /// A name, or a word with the argument behind it.
     fn word(&mut self) -> Argument {
         let trimmed = self.rest.trim_start_matches(' ');
-        let end = trimmed.find([' ', ']', '>', ')', '[', '(', '<']).unwrap_or(trimmed.len());
+        let end = trimmed
+            .find([' ', ']', '>', ')', '[', '(', '<'])
+            .unwrap_or(trimmed.len());
         let (word, rest) = trimmed.split_at(end);
         let repeated = word.strip_suffix("...");
         self.rest = rest;
         let word = repeated.unwrap_or(word);
         let is_token = word.chars().all(|letter| !letter.is_ascii_lowercase());
-        let mut argument = if is_token { self.behind(word) } else { value(word) };
+        let mut argument = if is_token {
+            self.behind(word)
+        } else {
+            value(word)
+        };
         argument.multiple |= repeated.is_some();
         argument
     }
@@ -130,8 +147,15 @@ impl Parser {
     fn behind(&mut self, token: &'static str) -> Argument {
         let next = self.rest.trim_start().chars().next();
         let has_value = next.is_some_and(|next| next.is_ascii_lowercase() || "(<".contains(next));
-        let inner = if has_value { self.argument() } else { word(token) };
-        Argument { token: Some(token), ..inner }
+        let inner = if has_value {
+            self.argument()
+        } else {
+            word(token)
+        };
+        Argument {
+            token: Some(token),
+            ..inner
+        }
     }
 }
 
@@ -142,11 +166,17 @@ fn value(word: &'static str) -> Argument {
         Some((name, kind)) if TYPES.contains(&kind) => (name, kind),
         _ => (word, "string"),
     };
-    Argument { name: name.to_owned(), ..Argument::new(Kind::Value(kind)) }
+    Argument {
+        name: name.to_owned(),
+        ..Argument::new(Kind::Value(kind))
+    }
 }
 
 fn word(token: &'static str) -> Argument {
-    Argument { name: token.to_ascii_lowercase(), ..Argument::new(Kind::Word) }
+    Argument {
+        name: token.to_ascii_lowercase(),
+        ..Argument::new(Kind::Word)
+    }
 }
 
 /// One argument for a sequence: itself, if it is alone.
@@ -160,12 +190,19 @@ fn block(mut sequence: Vec<Argument>) -> Argument {
 impl Argument {
     fn new(kind: Kind) -> Self {
         let name = match &kind {
-            Kind::OneOf(inner) | Kind::Block(inner) => {
-                inner.first().map(|first| first.name.clone()).unwrap_or_default()
-            }
+            Kind::OneOf(inner) | Kind::Block(inner) => inner
+                .first()
+                .map(|first| first.name.clone())
+                .unwrap_or_default(),
             Kind::Value(_) | Kind::Word => String::new(),
         };
-        Self { name, kind, token: None, optional: false, multiple: false }
+        Self {
+            name,
+            kind,
+            token: None,
+            optional: false,
+            multiple: false,
+        }
     }
 
     /// Redis's word for what it may be.
@@ -188,7 +225,11 @@ impl Argument {
             Kind::OneOf(choices) => {
                 let choices: Vec<String> = choices.iter().map(Self::shown).collect();
                 let choices = choices.join(" | ");
-                if self.optional && self.token.is_none() { choices } else { format!("<{choices}>") }
+                if self.optional && self.token.is_none() {
+                    choices
+                } else {
+                    format!("<{choices}>")
+                }
             }
             Kind::Block(parts) => shown(parts),
         };
@@ -200,14 +241,22 @@ impl Argument {
         if self.multiple {
             text = format!("{text} [{text} ...]");
         }
-        if self.optional { format!("[{text}]") } else { text }
+        if self.optional {
+            format!("[{text}]")
+        } else {
+            text
+        }
     }
 }
 
 /// Arguments as redis-cli shows them.
 #[must_use]
 pub fn shown(arguments: &[Argument]) -> String {
-    arguments.iter().map(Argument::shown).collect::<Vec<_>>().join(" ")
+    arguments
+        .iter()
+        .map(Argument::shown)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -219,8 +268,15 @@ mod tests {
     fn the_notation_of_every_row_is_understood() {
         for found in table::rows() {
             let arguments = parse(found.command.usage);
-            let has_key = arguments.iter().any(|a| format!("{a:?}").contains("Value(\"key\")"));
-            assert_eq!(has_key, !found.command.keys.is_empty(), "{}", found.command.name);
+            let has_key = arguments
+                .iter()
+                .any(|a| format!("{a:?}").contains("Value(\"key\")"));
+            assert_eq!(
+                has_key,
+                !found.command.keys.is_empty(),
+                "{}",
+                found.command.name
+            );
         }
     }
 
@@ -244,11 +300,24 @@ mod tests {
     #[test]
     fn words_and_types_are_told_apart() {
         let arguments = parse("key:key [EX seconds:integer | KEEPTTL]");
-        let [key, expiry] = &arguments[..] else { panic!("two arguments") };
-        assert_eq!((key.name.as_str(), key.type_word(), key.optional), ("key", "key", false));
+        let [key, expiry] = &arguments[..] else {
+            panic!("two arguments")
+        };
+        assert_eq!(
+            (key.name.as_str(), key.type_word(), key.optional),
+            ("key", "key", false)
+        );
         assert_eq!((expiry.type_word(), expiry.optional), ("oneof", true));
-        let Kind::OneOf(choices) = &expiry.kind else { panic!("one of several") };
-        assert_eq!((choices[0].token, choices[0].type_word()), (Some("EX"), "integer"));
-        assert_eq!((choices[1].token, choices[1].type_word()), (Some("KEEPTTL"), "pure-token"));
+        let Kind::OneOf(choices) = &expiry.kind else {
+            panic!("one of several")
+        };
+        assert_eq!(
+            (choices[0].token, choices[0].type_word()),
+            (Some("EX"), "integer")
+        );
+        assert_eq!(
+            (choices[1].token, choices[1].type_word()),
+            (Some("KEEPTTL"), "pure-token")
+        );
     }
 }

@@ -86,7 +86,10 @@ const CASES: &[Case] = &[
         before: &["INCRBY n 10"],
         a: &["INCR n"],
         b: &["SET n hello"],
-        then: &[("GET n", "hello"), ("INCR n", "-ERR value is not an integer or out of range")],
+        then: &[
+            ("GET n", "hello"),
+            ("INCR n", "-ERR value is not an integer or out of range"),
+        ],
     },
     Case {
         name: "two DELs of one counter are one",
@@ -107,7 +110,10 @@ const CASES: &[Case] = &[
         before: &["SET x 1", "SET y 1"],
         a: &["PEXPIREAT x 1800000000000", "PEXPIREAT y 1900000000000"],
         b: &["PEXPIREAT x 1900000000000", "PEXPIREAT y 1800000000000"],
-        then: &[("PEXPIRETIME x", ":1900000000000"), ("PEXPIRETIME y", ":1900000000000")],
+        then: &[
+            ("PEXPIRETIME x", ":1900000000000"),
+            ("PEXPIRETIME y", ":1900000000000"),
+        ],
     },
     Case {
         name: "EXPIRE keeps the stamp: a concurrent SET shows over it",
@@ -144,7 +150,10 @@ const CASES: &[Case] = &[
         b: &["SET x 1"],
         then: &[
             ("TYPE x", "+string"),
-            ("LGET x", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+            (
+                "LGET x",
+                "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            ),
             ("GETDEL x", "1"),
             ("EXISTS x", ":0"),
         ],
@@ -156,7 +165,10 @@ const CASES: &[Case] = &[
         b: &["LPUT x  {\"a\":1}"],
         then: &[
             ("TYPE x", "+document"),
-            ("GET x", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+            (
+                "GET x",
+                "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            ),
             ("DEL x", ":1"),
             ("TYPE x", "+none"),
         ],
@@ -166,7 +178,13 @@ const CASES: &[Case] = &[
         before: &["SET x 1", "SET y 1", "INCRBY n 5"],
         a: &["FLUSHALL"],
         b: &["SET y 2", "INCR n", "SET z 3"],
-        then: &[("GET x", "nil"), ("GET y", "2"), ("GET n", "1"), ("GET z", "3"), ("DBSIZE", ":3")],
+        then: &[
+            ("GET x", "nil"),
+            ("GET y", "2"),
+            ("GET n", "1"),
+            ("GET z", "3"),
+            ("DBSIZE", ":3"),
+        ],
     },
     Case {
         name: "SETNX may succeed on both sides; the later shows",
@@ -195,7 +213,11 @@ const CASES: &[Case] = &[
 fn plain(reply: &str) -> String {
     match reply.strip_prefix('$') {
         Some("-1\r\n") => "nil".to_owned(),
-        Some(bulk) => bulk.split_once("\r\n").map_or(bulk, |(_, text)| text).trim_end().to_owned(),
+        Some(bulk) => bulk
+            .split_once("\r\n")
+            .map_or(bulk, |(_, text)| text)
+            .trim_end()
+            .to_owned(),
         None => reply.trim_end().to_owned(),
     }
 }
@@ -231,7 +253,12 @@ fn play(case: &Case, looker: usize) {
     world.heal();
     world.cut();
     for (line, wanted) in case.then {
-        assert_eq!(&run(&world, looker, line), wanted, "{}: {line} on node {looker}", case.name);
+        assert_eq!(
+            &run(&world, looker, line),
+            wanted,
+            "{}: {line} on node {looker}",
+            case.name
+        );
     }
 }
 
@@ -277,7 +304,11 @@ fn a_context_ahead_of_the_node_is_fetched_first() {
     let mut world = World::new(2);
     world.cut();
     let reply = world.line(0, r#"LPUT d  {"milk":1,"tea":1}"#);
-    let context = reply.split("\r\n").nth(1).expect("a bulk string").to_owned();
+    let context = reply
+        .split("\r\n")
+        .nth(1)
+        .expect("a bulk string")
+        .to_owned();
     // The other node has not got it and reaches nobody: it takes the write all the same.
     world.line(1, &format!("LPUT d {context} {{\"milk\":1,\"eggs\":6}}"));
     assert_eq!(run(&world, 1, "LVIEW d"), r#"{"eggs":6,"milk":1}"#);

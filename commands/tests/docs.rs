@@ -1,6 +1,9 @@
 //! `docs/commands.md` says what the table says.
 
-#![expect(clippy::disallowed_methods, reason = "this test writes the page on demand")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this test writes the page on demand"
+)]
 
 use std::path::Path;
 
@@ -12,5 +15,8 @@ fn the_page_of_commands_is_fresh() {
         std::fs::write(&file, &wanted).expect("docs can be written");
     }
     let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == wanted, "docs/commands.md is stale: run this test with UPDATE_DOCS=1");
+    assert!(
+        found == wanted,
+        "docs/commands.md is stale: run this test with UPDATE_DOCS=1"
+    );
 }

@@ -13,12 +13,63 @@ use proptest::prelude::*;
 /// Words that mean something to some command, and some that mean nothing to any.
 fn word() -> impl Strategy<Value = Vec<u8>> {
     const KNOWN: &[&str] = &[
-        "a", "b", "{a}b", "", "0", "1", "-1", "9223372036854775807", "-9223372036854775808", "1.5",
-        "inf", "nan", "EX", "PX", "EXAT", "PXAT", "NX", "XX", "GT", "LT", "GET", "KEEPTTL",
-        "PERSIST", "LEN", "IDX", "MINMATCHLEN", "WITHMATCHLEN", "DB", "REPLACE", "PATH", "R", "W",
-        "SIBLINGS", "STATE", "SINCE", "AT", "AS", "RETURN", "MATCH", "COUNT", "TYPE", "SAMPLES",
-        "00000000000000000000000000000001", "{}", "{\"a\":1}", "{\"a\":{\"b\":[1,2]}}", "[1]", "/a",
-        "/a/b", "null", "*", "FILTERBY", "ACLCAT", "PATTERN", "string", "get", "mset",
+        "a",
+        "b",
+        "{a}b",
+        "",
+        "0",
+        "1",
+        "-1",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "1.5",
+        "inf",
+        "nan",
+        "EX",
+        "PX",
+        "EXAT",
+        "PXAT",
+        "NX",
+        "XX",
+        "GT",
+        "LT",
+        "GET",
+        "KEEPTTL",
+        "PERSIST",
+        "LEN",
+        "IDX",
+        "MINMATCHLEN",
+        "WITHMATCHLEN",
+        "DB",
+        "REPLACE",
+        "PATH",
+        "R",
+        "W",
+        "SIBLINGS",
+        "STATE",
+        "SINCE",
+        "AT",
+        "AS",
+        "RETURN",
+        "MATCH",
+        "COUNT",
+        "TYPE",
+        "SAMPLES",
+        "00000000000000000000000000000001",
+        "{}",
+        "{\"a\":1}",
+        "{\"a\":{\"b\":[1,2]}}",
+        "[1]",
+        "/a",
+        "/a/b",
+        "null",
+        "*",
+        "FILTERBY",
+        "ACLCAT",
+        "PATTERN",
+        "string",
+        "get",
+        "mset",
         "{\"v\":1,\"leaves\":[],\"context\":{}}",
     ];
     prop_oneof![
@@ -78,6 +129,9 @@ fn a_request_that_does_not_name_its_partition_is_refused() {
         let words = [&b"SET"[..], b"a", b"1"].map(Bytes::from_static).to_vec();
         let request = Request::new(0, words, vec![PartitionId(partition)], Access::Write);
         let reply = world.submit(0, request);
-        assert!(reply == b"+OK\r\n" || reply.starts_with(b"-ERR the request"), "{partition}");
+        assert!(
+            reply == b"+OK\r\n" || reply.starts_with(b"-ERR the request"),
+            "{partition}"
+        );
     }
 }

@@ -13,9 +13,15 @@ const CLUSTER: Command = Command {
 };
 
 /// What only Larder has.
-const OURS: Command = Command { since: "0.1.0", ..CLUSTER };
+const OURS: Command = Command {
+    since: "0.1.0",
+    ..CLUSTER
+};
 
-const CHANGE: Command = Command { flags: &[Admin, Stale], ..OURS };
+const CHANGE: Command = Command {
+    flags: &[Admin, Stale],
+    ..OURS
+};
 
 const SHOWN: Command = Command {
     complexity: "O(N) where N is the total number of cluster nodes.",

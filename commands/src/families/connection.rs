@@ -1,8 +1,6 @@
 //! The rows of commands about connections; the server runs them.
 
-use crate::table::Flag::{
-    Admin, AllowBusy, Blocking, Fast, Loading, NoAuth, NoScript, Stale,
-};
+use crate::table::Flag::{Admin, AllowBusy, Blocking, Fast, Loading, NoAuth, NoScript, Stale};
 use crate::table::{Command, Scope};
 
 const CONNECTION: Command = Command {
@@ -12,15 +10,27 @@ const CONNECTION: Command = Command {
     ..Command::EMPTY
 };
 
-const QUICK: Command = Command { flags: &[Loading, Stale, Fast], ..CONNECTION };
+const QUICK: Command = Command {
+    flags: &[Loading, Stale, Fast],
+    ..CONNECTION
+};
 
-const BEFORE_AUTH: Command =
-    Command { flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy], ..CONNECTION };
+const BEFORE_AUTH: Command = Command {
+    flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy],
+    ..CONNECTION
+};
 
-const CLIENT: Command =
-    Command { arity: 2, since: "2.6.9", flags: &[NoScript, Loading, Stale], ..CONNECTION };
+const CLIENT: Command = Command {
+    arity: 2,
+    since: "2.6.9",
+    flags: &[NoScript, Loading, Stale],
+    ..CONNECTION
+};
 
-const CLIENT_ADMIN: Command = Command { flags: &[Admin, NoScript, Loading, Stale], ..CLIENT };
+const CLIENT_ADMIN: Command = Command {
+    flags: &[Admin, NoScript, Loading, Stale],
+    ..CLIENT
+};
 
 pub(super) const ROWS: &[Command] = &[
     Command {

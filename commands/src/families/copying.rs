@@ -54,7 +54,10 @@ pub(super) const ROWS: &[Command] = &[
         complexity: "O(N) worst case for collections, where N is the number of nested items. O(1) \
                      for string values.",
         flags: &[Write, DenyOom],
-        keys: &[KeySpec::at(1, &["RO", "access"]), KeySpec::at(2, &["OW", "update"])],
+        keys: &[
+            KeySpec::at(1, &["RO", "access"]),
+            KeySpec::at(2, &["OW", "update"]),
+        ],
         scope: Scope::Keys(copy),
         concurrent: "Writes what the source shows to the target, as SET and LPUT do.",
         ..RENAME
@@ -92,7 +95,8 @@ fn rename_to(call: &mut Call<'_, '_, '_>, replaces: bool) -> Result<bool, Comman
     }
     let database = call.database;
     put(call, &content, &target, (database, call.arg(2)))?;
-    call.transaction.edit(&source, |edit| key::remove(edit, now_ms))?;
+    call.transaction
+        .edit(&source, |edit| key::remove(edit, now_ms))?;
     Ok(true)
 }
 
@@ -117,7 +121,10 @@ pub(crate) struct CopyOptions {
 impl CopyOptions {
     /// Reads the options of a whole request in `database`.
     pub(crate) fn parse(args: Args<'_>, database: u8) -> Result<Self, CommandError> {
-        let mut options = Self { database, replaces: false };
+        let mut options = Self {
+            database,
+            replaces: false,
+        };
         let mut words = args.from(3).iter();
         while let Some(word) = words.next() {
             if word.eq_ignore_ascii_case(b"replace") {
@@ -163,7 +170,8 @@ fn move_key(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     match content.filter(|_| is_free) {
         Some(content) => {
             put(call, &content, &target, (database, call.arg(1)))?;
-            call.transaction.edit(&source, |edit| key::remove(edit, now_ms))?;
+            call.transaction
+                .edit(&source, |edit| key::remove(edit, now_ms))?;
             call.reply.integer(1);
         }
         None => call.reply.integer(0),

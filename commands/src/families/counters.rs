@@ -1,7 +1,7 @@
 //! Counters: increments that add up, whoever makes them.
 
-use larder_crdt::types::register_lww::{joined_counter, parse_float, parse_integer};
 use larder_crdt::Row;
+use larder_crdt::types::register_lww::{joined_counter, parse_float, parse_integer};
 
 use crate::call::Call;
 use crate::error::CommandError;
@@ -84,7 +84,12 @@ fn incrby(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
 
 fn decrby(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let amount = call.integer(2)?;
-    add(call, amount.checked_neg().ok_or(CommandError::DecrementOverflow)?)
+    add(
+        call,
+        amount
+            .checked_neg()
+            .ok_or(CommandError::DecrementOverflow)?,
+    )
 }
 
 fn shown_integer(row: &Row, now_ms: u64) -> Result<i64, CommandError> {
@@ -133,7 +138,9 @@ fn incrbyfloat(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
             counter.add_float(amount, dot);
             counter
         });
-        Ok(key::string(edit.row(), now_ms)?.unwrap_or_default().into_owned())
+        Ok(key::string(edit.row(), now_ms)?
+            .unwrap_or_default()
+            .into_owned())
     })?;
     call.reply.bulk(&value);
     Ok(())

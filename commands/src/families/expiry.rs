@@ -205,7 +205,9 @@ fn persist(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
 }
 
 fn ttl(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
-    answer(call, |deadline, now_ms| (deadline.saturating_sub(now_ms) + 500) / 1000)
+    answer(call, |deadline, now_ms| {
+        (deadline.saturating_sub(now_ms) + 500) / 1000
+    })
 }
 
 fn pttl(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {

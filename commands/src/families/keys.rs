@@ -10,7 +10,10 @@ use crate::table::Flag::{Fast, Loading, ReadOnly, Stale, TouchesArbitraryKeys, W
 use crate::table::{Command, KeySpec, Scope, Spread};
 
 /// What rows of commands on keys as such have in common.
-pub(super) const KEYSPACE: Command = Command { categories: &["keyspace"], ..Command::EMPTY };
+pub(super) const KEYSPACE: Command = Command {
+    categories: &["keyspace"],
+    ..Command::EMPTY
+};
 
 const COUNT: Command = Command {
     arity: -2,
@@ -155,13 +158,21 @@ pub(super) const ROWS: &[Command] = &[
         complexity: "O(1) for every call. O(N) for a complete iteration, including enough command \
                      calls for the cursor to return back to 0. N is the number of elements inside \
                      the collection.",
-        tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
+        tips: &[
+            "nondeterministic_output",
+            "request_policy:special",
+            "response_policy:special",
+        ],
         ..CLUSTER_WIDE
     },
     Command {
         name: "randomkey",
         summary: "Returns a random key name from the database.",
-        tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
+        tips: &[
+            "request_policy:all_shards",
+            "response_policy:special",
+            "nondeterministic_output",
+        ],
         ..CLUSTER_WIDE
     },
 ];
@@ -172,7 +183,8 @@ fn del(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
         let place = call.place(index);
         // A key that is not there takes no dot and no room.
         if key::exists(call.row(&place)?, now_ms) {
-            call.transaction.edit(&place, |edit| key::remove(edit, now_ms))?;
+            call.transaction
+                .edit(&place, |edit| key::remove(edit, now_ms))?;
             removed += 1;
         }
     }
@@ -211,7 +223,9 @@ fn existing(call: &mut Call<'_, '_, '_>) -> Result<Option<Place>, CommandError> 
 const EMBEDDED_BYTES_MAX: usize = 44;
 
 fn encoding(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
-    let Some(place) = existing(call)? else { return Ok(()) };
+    let Some(place) = existing(call)? else {
+        return Ok(());
+    };
     let row = call.transaction.try_row(&place)?;
     let encoding = match key::kind(row, call.now_ms) {
         Kind::Document | Kind::Missing => "document",
@@ -243,10 +257,13 @@ fn freq(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
 
 /// Reads are not noted, so this is the time since the last write.
 fn idletime(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
-    let Some(place) = existing(call)? else { return Ok(()) };
+    let Some(place) = existing(call)? else {
+        return Ok(());
+    };
     let written_ms = call.transaction.try_row(&place)?.latest_stamp().ms();
     let idle_s = call.now_ms.saturating_sub(written_ms) / 1000;
-    call.reply.integer(i64::try_from(idle_s).unwrap_or(i64::MAX));
+    call.reply
+        .integer(i64::try_from(idle_s).unwrap_or(i64::MAX));
     Ok(())
 }
 

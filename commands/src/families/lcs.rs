@@ -21,7 +21,12 @@ pub(super) const ROWS: &[Command] = &[Command {
     since: "7.0.0",
     complexity: "O(N*M) where N and M are the lengths of s1 and s2, respectively.",
     flags: &[ReadOnly],
-    keys: &[KeySpec { first: 1, last: 2, step: 1, flags: &["RO", "access"] }],
+    keys: &[KeySpec {
+        first: 1,
+        last: 2,
+        step: 1,
+        flags: &["RO", "access"],
+    }],
     scope: Scope::Keys(lcs),
     spread: Spread::Steps,
     ..STRING
@@ -102,7 +107,9 @@ pub(crate) fn answer(
     if options.only_length {
         reply.count(common.len());
     } else if options.ranges {
-        let kept = matches.iter().filter(|found| found.length >= options.length_min);
+        let kept = matches
+            .iter()
+            .filter(|found| found.length >= options.length_min);
         reply.map(2);
         reply.bulk(b"matches");
         reply.array(kept.clone().count());
@@ -141,7 +148,10 @@ impl Table {
                 "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
             ));
         };
-        let mut table = Self { lengths: vec![0; cells], width };
+        let mut table = Self {
+            lengths: vec![0; cells],
+            width,
+        };
         for (i, left) in (1..).zip(a) {
             for (j, right) in (1..).zip(b) {
                 let length = if left == right {
@@ -173,7 +183,10 @@ impl Table {
                     Some(last) if last.ends == [i + last.length, j + last.length] => {
                         last.length += 1;
                     }
-                    _ => matches.push(Match { ends: [i, j], length: 1 }),
+                    _ => matches.push(Match {
+                        ends: [i, j],
+                        length: 1,
+                    }),
                 }
                 (i, j) = (left, right);
             } else if self.length(left, j) > self.length(i, right) {

@@ -1,11 +1,12 @@
 //! The rows of what operators and their tools ask of a node beside INFO; the server runs them.
 
-use crate::table::Flag::{
-    Admin, AllowBusy, Fast, Loading, NoScript, SkipSlowlog, Stale, Write,
-};
+use crate::table::Flag::{Admin, AllowBusy, Fast, Loading, NoScript, SkipSlowlog, Stale, Write};
 use crate::table::{Command, Scope};
 
-const SERVER: Command = Command { group: "server", ..Command::EMPTY };
+const SERVER: Command = Command {
+    group: "server",
+    ..Command::EMPTY
+};
 
 const SAVE: Command = Command {
     arity: 1,
@@ -26,7 +27,11 @@ const LATENCY: Command = Command {
     arity: 2,
     since: "2.8.13",
     flags: &[Admin, NoScript, Loading, Stale],
-    tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:special",
+    ],
     ..SERVER
 };
 

@@ -9,7 +9,10 @@ use crate::table::Flag::{
 };
 use crate::table::{Command, KeySpec, Scope};
 
-const SERVER: Command = Command { group: "server", ..Command::EMPTY };
+const SERVER: Command = Command {
+    group: "server",
+    ..Command::EMPTY
+};
 
 const CONFIG: Command = Command {
     arity: 2,
@@ -26,7 +29,11 @@ const COMMAND: Command = Command {
     ..SERVER
 };
 
-const MEMORY: Command = Command { arity: 2, since: "4.0.0", ..SERVER };
+const MEMORY: Command = Command {
+    arity: 2,
+    since: "4.0.0",
+    ..SERVER
+};
 
 const FLUSH: Command = Command {
     arity: -1,
@@ -47,7 +54,11 @@ pub(super) const ROWS: &[Command] = &[
         summary: "Returns information and statistics about the server.",
         flags: &[Loading, Stale],
         categories: &["dangerous"],
-        tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        tips: &[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ],
         ..SERVER
     },
     Command {
@@ -235,7 +246,11 @@ const MEMORY_ROWS: &[Command] = &[
     Command {
         name: "memory|doctor",
         summary: "Outputs a memory problems report.",
-        tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        tips: &[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ],
         ..MEMORY
     },
     Command {
@@ -248,7 +263,11 @@ const MEMORY_ROWS: &[Command] = &[
         name: "memory|malloc-stats",
         summary: "Returns the allocator statistics.",
         complexity: "Depends on how much memory is allocated, could be slow.",
-        tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        tips: &[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ],
         ..MEMORY
     },
     Command {
@@ -261,7 +280,11 @@ const MEMORY_ROWS: &[Command] = &[
     Command {
         name: "memory|stats",
         summary: "Returns details about memory usage.",
-        tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        tips: &[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ],
         ..MEMORY
     },
     Command {
@@ -280,7 +303,9 @@ const MEMORY_ROWS: &[Command] = &[
 fn memory_usage(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let mut words = call.args.from(3).iter();
     while let Some(word) = words.next() {
-        let count = words.next().filter(|_| word.eq_ignore_ascii_case(b"samples"));
+        let count = words
+            .next()
+            .filter(|_| word.eq_ignore_ascii_case(b"samples"));
         if numbers::integer(count.ok_or(CommandError::Syntax)?)? < 0 {
             return Err(CommandError::Syntax);
         }

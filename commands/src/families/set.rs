@@ -12,8 +12,7 @@ use crate::table::{Asked, Command, KeySpec, Scope, Spread};
 
 use super::strings::STRING;
 
-const LATEST: &str =
-    "Among concurrent writes the latest stamp shows, and the others can be found by LCONFLICTS; \
+const LATEST: &str = "Among concurrent writes the latest stamp shows, and the others can be found by LCONFLICTS; \
      increments that it had not seen add up with it, those that it had seen are gone.";
 
 const WRITE: Command = Command {
@@ -31,7 +30,10 @@ pub(super) const ROWS: &[Command] = &[
                 EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | KEEPTTL]",
         summary: "Sets the string value of a key, ignoring its type. The key is created if it \
                   doesn't exist.",
-        keys: &[KeySpec::at(1, &["RW", "access", "update", "variable_flags"])],
+        keys: &[KeySpec::at(
+            1,
+            &["RW", "access", "update", "variable_flags"],
+        )],
         scope: Scope::Keys(set),
         ..WRITE
     },
@@ -112,7 +114,10 @@ pub(super) const ROWS: &[Command] = &[
         since: "1.0.1",
         complexity: "O(N) where N is the number of keys to set.",
         keys: &[KeySpec::with_values(&["OW", "update"])],
-        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+        tips: &[
+            "request_policy:multi_shard",
+            "response_policy:all_succeeded",
+        ],
         scope: Scope::Keys(mset),
         spread: Spread::Ok,
         asked: Some(check_pairs),
@@ -140,7 +145,11 @@ fn check_pairs(args: Args<'_>) -> Result<Asked, CommandError> {
     if args.len().is_multiple_of(2) {
         let name = args.at(0);
         let is_nx = name.eq_ignore_ascii_case(b"msetnx");
-        return Err(CommandError::WrongArity(if is_nx { "msetnx" } else { "mset" }));
+        return Err(CommandError::WrongArity(if is_nx {
+            "msetnx"
+        } else {
+            "mset"
+        }));
     }
     Ok(Asked::default())
 }
@@ -196,7 +205,8 @@ impl<'c> Options<'c> {
 fn set(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let (place, value, now_ms) = (call.place(1), call.arg(2), call.now_ms);
     if call.args.len() == 3 {
-        call.transaction.edit(&place, |edit| key::replace(edit, now_ms, value, None))?;
+        call.transaction
+            .edit(&place, |edit| key::replace(edit, now_ms, value, None))?;
         call.reply.ok();
         return Ok(());
     }
@@ -205,12 +215,20 @@ fn set(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let returns_old = options.returns_old;
     let (old, was_set) = call.edit(&place, |edit| {
         let row = edit.row();
-        let old = if returns_old { key::string(row, now_ms)?.map(|old| old.into_owned()) } else { None };
+        let old = if returns_old {
+            key::string(row, now_ms)?.map(|old| old.into_owned())
+        } else {
+            None
+        };
         let conditional = options.only_new || options.only_old;
         if conditional && key::exists(row, now_ms) == options.only_new {
             return Ok((old, false));
         }
-        let kept = if options.keeps_deadline { key::deadline(row, now_ms) } else { None };
+        let kept = if options.keeps_deadline {
+            key::deadline(row, now_ms)
+        } else {
+            None
+        };
         key::replace(edit, now_ms, value, deadline.or(kept));
         Ok((old, true))
     })?;
@@ -246,7 +264,9 @@ fn psetex(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
 fn set_for(call: &mut Call<'_, '_, '_>, unit: Unit) -> Result<(), CommandError> {
     let deadline = expire_time::positive(call.arg(2), unit, call)?;
     let (place, value, now_ms) = (call.place(1), call.arg(3), call.now_ms);
-    call.transaction.edit(&place, |edit| key::replace(edit, now_ms, value, Some(deadline)))?;
+    call.transaction.edit(&place, |edit| {
+        key::replace(edit, now_ms, value, Some(deadline))
+    })?;
     call.reply.ok();
     Ok(())
 }
@@ -287,9 +307,11 @@ fn getex(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let before = key::deadline(row, now_ms);
     let deadline = options.deadline(call)?;
     if deadline.is_some_and(|deadline| deadline.get() <= now_ms) {
-        call.transaction.edit(&place, |edit| key::remove(edit, now_ms))?;
+        call.transaction
+            .edit(&place, |edit| key::remove(edit, now_ms))?;
     } else if deadline.is_some() || (options.persists && before.is_some()) {
-        call.transaction.edit(&place, |edit| key::change_deadline(edit, now_ms, deadline))?;
+        call.transaction
+            .edit(&place, |edit| key::change_deadline(edit, now_ms, deadline))?;
     }
     Ok(())
 }
@@ -298,7 +320,8 @@ fn mset(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let now_ms = call.now_ms;
     for index in (1..call.args.len()).step_by(2) {
         let (place, value) = (call.place(index), call.arg(index + 1));
-        call.transaction.edit(&place, |edit| key::replace(edit, now_ms, value, None))?;
+        call.transaction
+            .edit(&place, |edit| key::replace(edit, now_ms, value, None))?;
     }
     call.reply.ok();
     Ok(())

@@ -9,8 +9,11 @@ use crate::table::Flag::{DenyOom, Fast, ReadOnly, Write};
 use crate::table::{Command, KeySpec, Scope, Spread};
 
 /// What rows of string commands have in common.
-pub(super) const STRING: Command =
-    Command { group: "string", categories: &["string"], ..Command::EMPTY };
+pub(super) const STRING: Command = Command {
+    group: "string",
+    categories: &["string"],
+    ..Command::EMPTY
+};
 
 const READ: Command = Command {
     flags: &[ReadOnly],
@@ -103,7 +106,8 @@ pub(super) const ROWS: &[Command] = &[
 fn get(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let place = call.place(1);
     let row = call.transaction.try_row(&place)?;
-    call.reply.bulk_or_null(key::string(row, call.now_ms)?.as_deref());
+    call.reply
+        .bulk_or_null(key::string(row, call.now_ms)?.as_deref());
     Ok(())
 }
 
@@ -142,7 +146,13 @@ fn slice(value: &[u8], start: i64, end: i64) -> &[u8] {
         return &[];
     }
     let length = i64::try_from(value.len()).unwrap_or(i64::MAX);
-    let from_start = |at: i64| if at < 0 { (length.saturating_add(at)).max(0) } else { at };
+    let from_start = |at: i64| {
+        if at < 0 {
+            (length.saturating_add(at)).max(0)
+        } else {
+            at
+        }
+    };
     let (start, end) = (from_start(start), from_start(end).min(length - 1));
     if start > end {
         return &[];
@@ -185,7 +195,9 @@ fn setrange(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
             value.resize(end, 0);
         }
         let place = value.get_mut(offset..end);
-        place.expect("the value was made long enough").copy_from_slice(part);
+        place
+            .expect("the value was made long enough")
+            .copy_from_slice(part);
         let deadline = key::deadline(edit.row(), now_ms);
         key::replace(edit, now_ms, &value, deadline);
         Ok(value.len())
@@ -219,7 +231,11 @@ mod tests {
             (0, -100, "T"),
             (i64::MIN, i64::MAX, "This is a string"),
         ] {
-            assert_eq!(slice(b"This is a string", start, end), part.as_bytes(), "{start} {end}");
+            assert_eq!(
+                slice(b"This is a string", start, end),
+                part.as_bytes(),
+                "{start} {end}"
+            );
         }
         assert_eq!(slice(b"", 0, -1), b"");
     }
@@ -227,7 +243,13 @@ mod tests {
     #[test]
     fn a_value_may_not_grow_beyond_its_limit() {
         assert_eq!(check_length(VALUE_BYTES_MAX - 1, 1), Ok(()));
-        assert_eq!(check_length(VALUE_BYTES_MAX, 1), Err(CommandError::StringTooLong));
-        assert_eq!(check_length(usize::MAX, 1), Err(CommandError::StringTooLong));
+        assert_eq!(
+            check_length(VALUE_BYTES_MAX, 1),
+            Err(CommandError::StringTooLong)
+        );
+        assert_eq!(
+            check_length(usize::MAX, 1),
+            Err(CommandError::StringTooLong)
+        );
     }
 }

@@ -60,7 +60,10 @@ pub(crate) fn dumped(answer: &[u8]) -> Result<Dump, CommandError> {
             0 => None,
             _ => Some(Content::decode(&mut reader)?),
         };
-        Ok(Dump { content, observed: Bytes::copy_from_slice(reader.rest()) })
+        Ok(Dump {
+            content,
+            observed: Bytes::copy_from_slice(reader.rest()),
+        })
     };
     read().map_err(malformed)
 }
@@ -126,7 +129,9 @@ fn place(
 }
 
 fn second(args: &[Bytes]) -> Result<Reader<'_>, CommandError> {
-    let bytes = args.get(1).ok_or_else(|| malformed(DecodeError::Truncated))?;
+    let bytes = args
+        .get(1)
+        .ok_or_else(|| malformed(DecodeError::Truncated))?;
     Ok(Reader::new(bytes))
 }
 
@@ -184,7 +189,9 @@ pub(super) fn run_load(
 
 fn seal(contexts: &ContextKey, request: &Request, args: &[Bytes]) -> ContextSeal {
     let mut identity = vec![request.database];
-    args.first().into_iter().for_each(|key| identity.extend_from_slice(key));
+    args.first()
+        .into_iter()
+        .for_each(|key| identity.extend_from_slice(key));
     contexts.for_key(&identity)
 }
 
@@ -216,7 +223,9 @@ pub(super) fn run_drop(
         all_known
     });
     let seal = seal(contexts, request, args);
-    transaction.edit(&place, |edit| remove_observed(edit, &observed, &seal, now_ms))?;
+    transaction.edit(&place, |edit| {
+        remove_observed(edit, &observed, &seal, now_ms)
+    })?;
     Ok(())
 }
 

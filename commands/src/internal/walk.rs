@@ -39,9 +39,7 @@ fn rows(
 }
 
 fn is_key(row_key: &RowKey, row: &Row, database: u8, now_ms: u64) -> bool {
-    row_key.database() == database
-        && row_key.element().is_empty()
-        && key::exists(row, now_ms)
+    row_key.database() == database && row_key.element().is_empty() && key::exists(row, now_ms)
 }
 
 /// Asks for keys from `position` on, about `count` rows' worth of them, in `partitions`: a run of
@@ -57,7 +55,10 @@ pub(crate) fn scan_request(
     writer.u64_be(position.0);
     writer.varint(count as u64);
     filter.encode(&mut writer);
-    let args = vec![Bytes::from_static(name::SCAN), Bytes::from(writer.into_vec())];
+    let args = vec![
+        Bytes::from_static(name::SCAN),
+        Bytes::from(writer.into_vec()),
+    ];
     request(database, Access::Read, partitions, args)
 }
 
@@ -80,13 +81,25 @@ pub(super) fn run_scan(
     };
     let (position, count, filter) = read().map_err(malformed)?;
     let partitions = transaction.env().view.layout.partitions();
-    let mut page = Page { next: position, visited: 0, keys: Vec::new() };
+    let mut page = Page {
+        next: position,
+        visited: 0,
+        keys: Vec::new(),
+    };
     for partition in &request.partitions {
         if *partition < position.partition(partitions) {
             continue;
         }
         let from = page.next.max(Position::begin(*partition, partitions));
-        page.next = scan_one(transaction, request, *partition, from, count, &filter, &mut page)?;
+        page.next = scan_one(
+            transaction,
+            request,
+            *partition,
+            from,
+            count,
+            &filter,
+            &mut page,
+        )?;
         if page.visited >= count {
             break;
         }
@@ -105,7 +118,10 @@ fn scan_one(
     filter: &Filter,
     page: &mut Page,
 ) -> Result<Position, CommandError> {
-    let (now_ms, partitions) = (transaction.now_ms(), transaction.env().view.layout.partitions());
+    let (now_ms, partitions) = (
+        transaction.now_ms(),
+        transaction.env().view.layout.partitions(),
+    );
     let mut after = RowKey::at_hash(from.hash(partitions));
     let mut last = None;
     loop {
@@ -134,7 +150,12 @@ fn scan_one(
 /// Asks how many keys there are.
 #[must_use]
 pub fn count_request(database: u8, partitions: &[PartitionId]) -> Request {
-    request(database, Access::Read, partitions, vec![Bytes::from_static(name::COUNT)])
+    request(
+        database,
+        Access::Read,
+        partitions,
+        vec![Bytes::from_static(name::COUNT)],
+    )
 }
 
 /// Reads the answer to [`count_request`].
@@ -167,7 +188,10 @@ pub(super) fn run_count(
 /// partition's end.
 #[must_use]
 pub fn pick_request(database: u8, partition: PartitionId, random: u64) -> Request {
-    let args = vec![Bytes::from_static(name::PICK), Bytes::copy_from_slice(&random.to_be_bytes())];
+    let args = vec![
+        Bytes::from_static(name::PICK),
+        Bytes::copy_from_slice(&random.to_be_bytes()),
+    ];
     request(database, Access::Read, &[partition], args)
 }
 
@@ -190,21 +214,27 @@ pub(super) fn run_pick(
     args: &[Bytes],
     answer: &mut Writer,
 ) -> Result<(), CommandError> {
-    let random = args.first().and_then(|arg| <[u8; 8]>::try_from(&arg[..]).ok());
+    let random = args
+        .first()
+        .and_then(|arg| <[u8; 8]>::try_from(&arg[..]).ok());
     let random = u64::from_be_bytes(random.ok_or_else(|| malformed(DecodeError::Truncated))?);
     let &[partition] = &request.partitions[..] else {
         return Err(malformed(DecodeError::Inconsistent));
     };
     // Hashes of a partition share their first bits unless keys have tags: spread what is left.
     let partitions = transaction.env().view.layout.partitions();
-    let shared = u64::from(partition.0).checked_shl(64 - partitions.bits()).unwrap_or(0);
+    let shared = u64::from(partition.0)
+        .checked_shl(64 - partitions.bits())
+        .unwrap_or(0);
     let start = shared | random.checked_shr(partitions.bits()).unwrap_or(0);
     let now_ms = transaction.now_ms();
     for (from, until) in [(start, u64::MAX), (0, start)] {
         let mut after = RowKey::at_hash(from);
         loop {
             let (found, more) = rows(transaction, partition, Some(&after), ROWS_AT_A_TIME)?;
-            let mut within = found.iter().take_while(|(row_key, _)| row_key.hash() <= until);
+            let mut within = found
+                .iter()
+                .take_while(|(row_key, _)| row_key.hash() <= until);
             let hit = within.find(|(row_key, row)| is_key(row_key, row, request.database, now_ms));
             if let Some((row_key, _)) = hit {
                 answer.u8(1);
@@ -234,7 +264,10 @@ pub fn flush_request(
     if let Some(after) = after {
         after.encode(&mut writer);
     }
-    let args = vec![Bytes::from_static(name::FLUSH), Bytes::from(writer.into_vec())];
+    let args = vec![
+        Bytes::from_static(name::FLUSH),
+        Bytes::from(writer.into_vec()),
+    ];
     request(database.unwrap_or(0), Access::Write, &[partition], args)
 }
 
@@ -244,7 +277,11 @@ pub fn flush_request(
 /// What the node answered instead.
 pub fn flushed(answer: &[u8]) -> Result<Option<RowKey>, CommandError> {
     let mut reader = opened(answer)?;
-    if reader.is_empty() { Ok(None) } else { RowKey::decode(&mut reader).map(Some).map_err(malformed) }
+    if reader.is_empty() {
+        Ok(None)
+    } else {
+        RowKey::decode(&mut reader).map(Some).map_err(malformed)
+    }
 }
 
 pub(super) fn run_flush(
@@ -256,7 +293,11 @@ pub(super) fn run_flush(
     let mut reader = Reader::new(args.first().map(|arg| &arg[..]).unwrap_or_default());
     let mut read = || {
         let all = reader.u8()? != 0;
-        let after = if reader.is_empty() { None } else { Some(RowKey::decode(&mut reader)?) };
+        let after = if reader.is_empty() {
+            None
+        } else {
+            Some(RowKey::decode(&mut reader)?)
+        };
         Ok((all, after))
     };
     let (all, mut after) = read().map_err(malformed)?;
@@ -268,9 +309,15 @@ pub(super) fn run_flush(
         let (found, more) = rows(transaction, partition, after.as_ref(), ROWS_AT_A_TIME)?;
         for (row_key, row) in &found {
             let is_meant = all || row_key.database() == request.database;
-            let has_something = row.siblings().iter().any(|sibling| !sibling.value.is_reset());
+            let has_something = row
+                .siblings()
+                .iter()
+                .any(|sibling| !sibling.value.is_reset());
             if is_meant && has_something {
-                let place = Place { partition, key: row_key.clone() };
+                let place = Place {
+                    partition,
+                    key: row_key.clone(),
+                };
                 transaction.edit(&place, |edit| key::remove(edit, now_ms))?;
             }
         }

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use larder_cluster::env::{Now, Settings};
 use larder_cluster::id::{NodeId, PartitionId};
 use larder_cluster::layout::{Joiner, Layout};
@@ -12,7 +13,6 @@ use larder_cluster::memory_store::MemoryStore;
 use larder_cluster::node::{Answer, Node, NodeState, Submitted};
 use larder_cluster::request::{Reply, Request};
 use larder_cluster::token::Partitions;
-use bytes::Bytes;
 use larder_commands::args::{Args, OwnedArgs};
 use larder_commands::commands::{Commands, FETCH_FIRST, READ_COPIES_WAIVED};
 use larder_commands::error::CommandError;
@@ -53,8 +53,12 @@ impl World {
         let mut layout = Layout::new(1, partitions, count);
         let ids: Vec<NodeId> = (1..=count as u128).map(|n| NodeId(n << 100)).collect();
         for node in &ids {
-            let joiner =
-                Joiner { node: *node, zone: String::new(), weight: 1, address: String::new() };
+            let joiner = Joiner {
+                node: *node,
+                zone: String::new(),
+                weight: 1,
+                address: String::new(),
+            };
             layout = layout.with_joining(joiner).expect("room for a node");
             layout = layout.become_up(*node).expect("it joins");
         }
@@ -63,14 +67,21 @@ impl World {
                 Arc::new(MemoryStore::new()),
                 Arc::new(Commands::new(ContextKey::from_secret(b"secret"))),
                 Settings::default(),
-                Some(NodeState { id: *id, layout: layout.clone() }),
+                Some(NodeState {
+                    id: *id,
+                    layout: layout.clone(),
+                }),
                 id.0,
                 now(START_MS),
             )
             .expect("an empty disk")
         };
         let nodes = ids.iter().map(open).collect();
-        let mut world = Self { nodes, linked: false, now_ms: Cell::new(START_MS) };
+        let mut world = Self {
+            nodes,
+            linked: false,
+            now_ms: Cell::new(START_MS),
+        };
         world.heal();
         world
     }
@@ -143,7 +154,9 @@ impl World {
         for (to, message) in sends {
             let receiver = self.nodes.iter().find(|node| node.id() == to);
             if let Some(receiver) = receiver.filter(|_| self.linked) {
-                receiver.on_message(from, message, self.now()).expect("memory does not fail");
+                receiver
+                    .on_message(from, message, self.now())
+                    .expect("memory does not fail");
             }
         }
     }
@@ -171,7 +184,11 @@ impl World {
         client: Client,
         reply: &mut Output,
     ) -> Result<(), CommandError> {
-        let Client { database, protocol, scattered } = client;
+        let Client {
+            database,
+            protocol,
+            scattered,
+        } = client;
         let partitions = self.nodes[at].view().layout.partitions();
         let plan = plan(args, partitions)?;
         if introspect::answer(&plan, args, reply) {
@@ -245,9 +262,9 @@ impl World {
     fn try_submit(&self, at: usize, request: Request) -> Reply {
         match self.nodes[at].submit(TOKEN, request, self.now()) {
             Submitted::Done(reply) => reply,
-            Submitted::Pending => {
-                (0..20).find_map(|_| self.wait_for(at)).expect("an answer in time")
-            }
+            Submitted::Pending => (0..20)
+                .find_map(|_| self.wait_for(at))
+                .expect("an answer in time"),
         }
     }
 
@@ -256,7 +273,8 @@ impl World {
         let mut found = None;
         for _ in 0..20 {
             for (index, node) in self.nodes.iter().enumerate() {
-                let effects = node.commit().expect("memory does not fail");
+                let (points, effects) = node.begin_sync().expect("memory does not fail");
+                node.finish_sync(&points, self.now());
                 self.send(node.id(), effects.sends);
                 for answer in effects.answers {
                     if let (true, Answer::Reply(TOKEN, reply)) = (index == at, answer) {
@@ -288,5 +306,8 @@ fn done(reply: Reply) -> Vec<u8> {
 }
 
 fn now(ms: u64) -> Now {
-    Now { monotonic_ms: ms - START_MS, unix_ms: ms }
+    Now {
+        monotonic_ms: ms - START_MS,
+        unix_ms: ms,
+    }
 }

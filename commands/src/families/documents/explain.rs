@@ -18,12 +18,20 @@ pub(super) fn lexplain(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> 
     field(call.reply, "key", call.args.at(1));
     call.reply.bulk(b"database");
     call.reply.integer(i64::from(call.database));
-    field(call.reply, "token", key_token(call.args.at(1)).to_string().as_bytes());
+    field(
+        call.reply,
+        "token",
+        key_token(call.args.at(1)).to_string().as_bytes(),
+    );
     call.reply.bulk(b"partition");
     call.reply.integer(i64::from(place.partition.0));
     call.reply.bulk(b"preference");
     preference(call, &place);
-    field(call.reply, "type", key::kind(&row, call.now_ms).word().as_bytes());
+    field(
+        call.reply,
+        "type",
+        key::kind(&row, call.now_ms).word().as_bytes(),
+    );
     call.reply.bulk(b"deadline");
     deadline(call.reply, key::deadline(&row, call.now_ms));
     call.reply.bulk(b"siblings");
@@ -97,9 +105,18 @@ fn explain_sibling(call: &mut Call<'_, '_, '_>, sibling: &Sibling, dot: &str) {
     call.reply.map(6);
     field(call.reply, "dot", dot.as_bytes());
     field(call.reply, "kind", kind);
-    field(call.reply, "reset", if sibling.value.is_reset() { b"yes" } else { b"no" });
+    field(
+        call.reply,
+        "reset",
+        if sibling.value.is_reset() {
+            b"yes"
+        } else {
+            b"no"
+        },
+    );
     call.reply.bulk(b"stamp-ms");
-    call.reply.integer(i64::try_from(sibling.stamp.ms()).unwrap_or(i64::MAX));
+    call.reply
+        .integer(i64::try_from(sibling.stamp.ms()).unwrap_or(i64::MAX));
     call.reply.bulk(b"deadline");
     deadline(call.reply, sibling.deadline);
     call.reply.bulk(b"bytes");
@@ -108,7 +125,11 @@ fn explain_sibling(call: &mut Call<'_, '_, '_>, sibling: &Sibling, dot: &str) {
 
 /// What each other owner holds durably of the row; says whether all hold all of it.
 fn replicas(call: &mut Call<'_, '_, '_>, place: &Place, row: &Row) -> bool {
-    let owners: Vec<_> = call.transaction.env().other_owners(place.partition).collect();
+    let owners: Vec<_> = call
+        .transaction
+        .env()
+        .other_owners(place.partition)
+        .collect();
     let (partition, target) = call.transaction.partition(place.partition);
     let copy = match target {
         Target::Main => partition.main.as_ref(),
@@ -117,7 +138,11 @@ fn replicas(call: &mut Call<'_, '_, '_>, place: &Place, row: &Row) -> bool {
     let holds = |durable: &Clock, own: &Clock| {
         let dots = row.siblings().iter().map(|sibling| sibling.dot);
         // A removal leaves no dot to look for.
-        if row.is_empty() { durable.covers(own) } else { dots.into_iter().all(|dot| durable.contains(dot)) }
+        if row.is_empty() {
+            durable.covers(own)
+        } else {
+            dots.into_iter().all(|dot| durable.contains(dot))
+        }
     };
     let known: Vec<_> = owners
         .iter()

@@ -13,7 +13,12 @@ use crate::key;
 pub(super) fn lmerge(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let json = parse_json(call.arg(2)).map_err(refused)?;
     let delta = State::from_json(&json).map_err(refused)?;
-    let latest = delta.leaves.values().map(|leaf| leaf.stamp).max().unwrap_or_default();
+    let latest = delta
+        .leaves
+        .values()
+        .map(|leaf| leaf.stamp)
+        .max()
+        .unwrap_or_default();
     check_time(call, latest.ms())?;
     let seal = call.seal(call.database, call.arg(1));
     let (end, _) = contexts_of_merge(call.args)?;
@@ -26,7 +31,9 @@ pub(super) fn lmerge(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let dots = call.edit(&place, |edit| {
         let mut document = key::document(edit.row(), now_ms)?.into_owned();
         let now = Stamp::from_ms(now_ms);
-        let merged = document.merge(&delta, &contexts, now, forget_after_ms).map_err(refused)?;
+        let merged = document
+            .merge(&delta, &contexts, now, forget_after_ms)
+            .map_err(refused)?;
         if merged.changed {
             store(edit, document, now_ms);
         }

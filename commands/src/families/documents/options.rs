@@ -92,10 +92,16 @@ impl WriteOptions {
 
 fn dot(actor: &[u8], counter: &[u8]) -> Result<DocDot, CommandError> {
     let actor = std::str::from_utf8(actor).ok().and_then(Actor::from_hex);
-    let actor =
-        actor.ok_or(CommandError::Fixed("ERR the actor must be 32 hexadecimal digits"))?;
-    let counter = u64::try_from(numbers::integer(counter)?).ok().filter(|counter| *counter > 0);
-    Ok(DocDot::new(actor, counter.ok_or(CommandError::NotPositive)?))
+    let actor = actor.ok_or(CommandError::Fixed(
+        "ERR the actor must be 32 hexadecimal digits",
+    ))?;
+    let counter = u64::try_from(numbers::integer(counter)?)
+        .ok()
+        .filter(|counter| *counter > 0);
+    Ok(DocDot::new(
+        actor,
+        counter.ok_or(CommandError::NotPositive)?,
+    ))
 }
 
 /// The contexts of LMERGE, and the replicas that it is to wait for.
@@ -112,7 +118,10 @@ pub(super) fn contexts_of_merge(args: Args<'_>) -> Result<(usize, Option<u8>), C
 
 pub(super) fn asked_of_read(args: Args<'_>) -> Result<Asked, CommandError> {
     let options = ReadOptions::parse(args)?;
-    Ok(Asked { read_copies: options.read_copies, ..Asked::default() })
+    Ok(Asked {
+        read_copies: options.read_copies,
+        ..Asked::default()
+    })
 }
 
 pub(super) fn asked_of_write(args: Args<'_>) -> Result<Asked, CommandError> {
@@ -121,7 +130,11 @@ pub(super) fn asked_of_write(args: Args<'_>) -> Result<Asked, CommandError> {
         return Err(CommandError::Syntax);
     }
     let (write_copies, is_named) = (options.write_copies, options.named.is_some());
-    Ok(Asked { write_copies, is_named, read_copies: None })
+    Ok(Asked {
+        write_copies,
+        is_named,
+        read_copies: None,
+    })
 }
 
 pub(super) fn asked_of_removal(args: Args<'_>) -> Result<Asked, CommandError> {
@@ -130,10 +143,16 @@ pub(super) fn asked_of_removal(args: Args<'_>) -> Result<Asked, CommandError> {
         5 if is(args.at(3), "w") => Some(numbers::copies(args.at(4))?),
         _ => return Err(CommandError::Syntax),
     };
-    Ok(Asked { write_copies, ..Asked::default() })
+    Ok(Asked {
+        write_copies,
+        ..Asked::default()
+    })
 }
 
 pub(super) fn asked_of_merge(args: Args<'_>) -> Result<Asked, CommandError> {
     let (_, write_copies) = contexts_of_merge(args)?;
-    Ok(Asked { write_copies, ..Asked::default() })
+    Ok(Asked {
+        write_copies,
+        ..Asked::default()
+    })
 }

@@ -1,9 +1,7 @@
 //! LGET.
 
 use larder_crdt::context::ContextSeal;
-use larder_crdt::types::document_causal::{
-    ConcurrentLeaves, Document, LeafValue, Pointer,
-};
+use larder_crdt::types::document_causal::{ConcurrentLeaves, Document, LeafValue, Pointer};
 use serde_json::{Value, json};
 
 use super::options::ReadOptions;
@@ -26,7 +24,8 @@ pub(super) fn lget(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
         let state = document.state_since(since.as_ref().map(|seen| seen.dots()));
         call.reply.array(2);
         call.reply.bulk(state.to_json().to_string().as_bytes());
-        call.reply.bulk(seal.encode(&seal.whole(&document)).as_bytes());
+        call.reply
+            .bulk(seal.encode(&seal.whole(&document)).as_bytes());
         return Ok(());
     }
     call.reply.array(if options.siblings { 3 } else { 2 });
@@ -71,7 +70,9 @@ fn siblings_json(at: &ConcurrentLeaves<'_>) -> Value {
             LeafValue::EmptyObject => shown["value"] = json!({}),
             LeafValue::Json(value) => shown["value"] = value.value(),
             LeafValue::Increment { by, bases, .. } => {
-                let bases = bases.iter().map(|dot| json!([dot.actor.to_string(), dot.counter.to_string()]));
+                let bases = bases
+                    .iter()
+                    .map(|dot| json!([dot.actor.to_string(), dot.counter.to_string()]));
                 shown["increment"] = json!(by.to_string());
                 shown["bases"] = bases.collect();
             }

@@ -17,7 +17,8 @@ use crate::key;
 
 /// Reads a context of this key.
 pub(super) fn seen_in(seal: &ContextSeal, text: &[u8]) -> Result<Seen, CommandError> {
-    seal.decode(text).map_err(|error| CommandError::Text(format!("BADCONTEXT {error}")))
+    seal.decode(text)
+        .map_err(|error| CommandError::Text(format!("BADCONTEXT {error}")))
 }
 
 /// What became of a write.
@@ -30,12 +31,16 @@ enum Outcome<T> {
 
 pub(super) fn lput(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let json = parse_json(call.arg(3)).map_err(refused)?;
-    write(call, |document, seen, stamp, signer| document.put(seen, &json, stamp, signer))
+    write(call, |document, seen, stamp, signer| {
+        document.put(seen, &json, stamp, signer)
+    })
 }
 
 pub(super) fn lpatch(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let patch = parse_json(call.arg(3)).map_err(refused)?;
-    write(call, |document, seen, stamp, signer| document.patch(seen, &patch, stamp, signer))
+    write(call, |document, seen, stamp, signer| {
+        document.patch(seen, &patch, stamp, signer)
+    })
 }
 
 /// A put or a patch.
@@ -54,7 +59,10 @@ fn write(
         if document.is_ahead(&seen) && !has_pulled {
             return Ok(Outcome::Ahead);
         }
-        let signer = Signer { copy: edit.actor(), named: options.named };
+        let signer = Signer {
+            copy: edit.actor(),
+            named: options.named,
+        };
         let stamp = at.unwrap_or(edit.stamp());
         let written = change(&mut document, &seen, stamp, &signer).map_err(refused)?;
         let shown = options.returns.then(|| document.clone());
@@ -127,9 +135,14 @@ pub(super) fn lincrby(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let number = call.edit(&place, |edit| {
         let mut document = key::document(edit.row(), now_ms)?.into_owned();
         key::begin_signing(&mut document, edit);
-        let signer = Signer { copy: edit.actor(), named: options.named };
+        let signer = Signer {
+            copy: edit.actor(),
+            named: options.named,
+        };
         let stamp = at.unwrap_or(edit.stamp());
-        let done = document.increment(&path, amount, &signer, stamp).map_err(refused)?;
+        let done = document
+            .increment(&path, amount, &signer, stamp)
+            .map_err(refused)?;
         if done.changed {
             store(edit, document, now_ms);
         }
