@@ -1,12 +1,13 @@
 //! What a command sees: rows of the copies that were locked for it, and the means to change them.
 
-use larder_crdt::{Clock, Dot, Row};
+use larder_crdt::{ActorTable, Clock, Dot, Row};
 use smallvec::SmallVec;
 
-use crate::copy::Edit;
+use crate::copy::{Copy, Edit};
 use crate::env::Env;
 use crate::id::PartitionId;
-use crate::partition::{Output, Partition, Target};
+use crate::message::KnownClock;
+use crate::partition::{Output, Partition, Target, Written};
 use crate::request::Request;
 use crate::row_key::RowKey;
 use crate::store::StoreError;
@@ -41,22 +42,51 @@ pub struct Part<'a> {
     pub target: Target,
     /// The first dot of the group of changes made here.
     pub group: Option<Dot>,
+    /// The counter of the copy's next dot when the command began.
+    began: u64,
 }
 
-impl Part<'_> {
-    fn signed(&self) -> Clock {
-        let copy = match self.target {
+impl<'a> Part<'a> {
+    /// A locked partition whose copy is about to take a command.
+    pub(crate) fn new(partition: &'a mut Partition, target: Target) -> Self {
+        let mut part = Self {
+            partition,
+            target,
+            group: None,
+            began: 0,
+        };
+        part.began = part.copy().map_or(0, Copy::next_counter);
+        part
+    }
+
+    fn copy(&self) -> Option<&Copy> {
+        match self.target {
             Target::Main => self.partition.main.as_ref(),
             Target::Fallback => self.partition.fallback.as_ref(),
-        };
-        let mut signed = Clock::new();
-        if let Some(signer) = copy
-            .and_then(|copy| copy.signer)
-            .filter(|signer| signer.next > 1)
-        {
-            signed.insert_range(signer.index, 1, signer.next - 1);
         }
-        signed
+    }
+
+    fn written(&self) -> Written {
+        let mut dots = KnownClock {
+            actors: ActorTable::new(),
+            clock: Clock::new(),
+        };
+        if let Some(copy) = self.copy() {
+            match copy.signer.filter(|signer| signer.next != self.began) {
+                Some(signer) if signer.next > 1 => {
+                    let index = dots.actors.intern(copy.actors.actor(signer.index));
+                    dots.clock.insert_range(index, 1, signer.next - 1);
+                }
+                _ => {
+                    dots.actors = copy.actors.clone();
+                    dots.clock = copy.clock.clone();
+                }
+            }
+        }
+        Written {
+            partition: self.partition.id,
+            dots,
+        }
     }
 }
 
@@ -204,11 +234,8 @@ impl<'a, 'b> Transaction<'a, 'b> {
 
     /// What each copy has signed so far: the changes made here are among it.
     #[must_use]
-    pub fn written(&self) -> Vec<(PartitionId, Target, Clock)> {
-        self.parts
-            .iter()
-            .map(|part| (part.partition.id, part.target, part.signed()))
-            .collect()
+    pub fn written(&self) -> Vec<Written> {
+        self.parts.iter().map(Part::written).collect()
     }
 
     /// The error of a disk that failed under [`Transaction::row`], once.

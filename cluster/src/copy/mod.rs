@@ -182,6 +182,23 @@ impl Copy {
         known
     }
 
+    /// A clock of elsewhere in numbers of this copy; `None` if it names an actor that is not known
+    /// here.
+    #[must_use]
+    pub fn known_whole(&self, clock: &Clock, from: &ActorTable) -> Option<Clock> {
+        let mut known = Clock::new();
+        for (index, start, end) in clock.ranges() {
+            known.insert_range(self.actors.find(from.actor(index))?, start, end);
+        }
+        Some(known)
+    }
+
+    /// The counter of the next dot; 0 if the copy has not signed yet.
+    #[must_use]
+    pub fn next_counter(&self) -> u64 {
+        self.signer.map_or(0, |signer| signer.next)
+    }
+
     /// Notes what a change means beside the row: dots in clock and log, transfers, resets.
     fn note_change(&mut self, key: &RowKey, dots: &[(Dot, Option<Dot>)], keeps_log: bool) {
         for (dot, group) in dots {

@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use larder_crdt::Clock;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
@@ -21,7 +20,7 @@ use crate::env::{Env, Now};
 use crate::id::{NodeId, PartitionId};
 use crate::limits::PENDING_MAX;
 use crate::message::{KnownClock, Message};
-use crate::partition::{Output, Partition, Target};
+use crate::partition::{Output, Partition, Target, Written};
 use crate::request::{Access, Reply, Request};
 use crate::row_key::RowKey;
 use crate::store::StoreError;
@@ -61,7 +60,7 @@ struct Pulling {
 struct Waiting {
     caller: Caller,
     reply: Bytes,
-    parts: Vec<(PartitionId, Target, Clock)>,
+    parts: Vec<Written>,
     wanted: u8,
     deadline_ms: u64,
 }
@@ -379,11 +378,7 @@ impl Node {
         let mut parts = SmallVec::new();
         for partition in &mut guards {
             let target = target_of(partition, env, standing_in)?;
-            parts.push(Part {
-                partition,
-                target,
-                group: None,
-            });
+            parts.push(Part::new(partition, target));
         }
         let ran = run(&mut Transaction::new(env, out, parts, call.grouped));
         for partition in guards.iter().filter(|partition| partition.outgoing) {
@@ -403,11 +398,11 @@ impl Node {
         caller: Caller,
         wanted: u8,
         reply: Bytes,
-        parts: Vec<(PartitionId, Target, Clock)>,
+        parts: Vec<Written>,
     ) -> Option<Reply> {
-        for (partition, ..) in &parts {
+        for part in &parts {
             // What fails to go out now goes out later; the wait tells if that is too late.
-            let _ = self.replicate_now(env, *partition);
+            let _ = self.replicate_now(env, part.partition);
         }
         {
             let mut commit = self.commit.lock();
@@ -435,8 +430,8 @@ impl Node {
     }
 
     fn reached(&self, waiting: &Waiting) -> u8 {
-        let copies = |(partition, target, clock): &(PartitionId, Target, Clock)| {
-            self.with_partition(*partition, |p| p.durable_copies(*target, clock))
+        let copies = |part: &Written| {
+            self.with_partition(part.partition, |p| p.durable_copies(part))
                 .unwrap_or(0)
         };
         waiting
@@ -455,7 +450,7 @@ impl Node {
             let concerned: Vec<u64> = requests
                 .waiting
                 .iter()
-                .filter(|(_, waiting)| waiting.parts.iter().any(|(p, ..)| *p == partition))
+                .filter(|(_, waiting)| waiting.parts.iter().any(|part| part.partition == partition))
                 .map(|(number, _)| *number)
                 .collect();
             concerned

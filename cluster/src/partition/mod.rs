@@ -22,7 +22,7 @@ mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use larder_crdt::{Clock, Dot, HybridClock, Stamp, Writer};
+use larder_crdt::{Dot, HybridClock, Stamp, Writer};
 
 pub use acknowledge::Acknowledgement;
 pub(crate) use open::damaged;
@@ -32,7 +32,7 @@ pub use transfer::{Feed, Range, Staged};
 use crate::copy::{Copy, CopyId, Edit};
 use crate::env::Env;
 use crate::id::{NodeId, PartitionId};
-use crate::message::Message;
+use crate::message::{KnownClock, Message};
 use crate::record::Role;
 use crate::row_key::RowKey;
 use crate::store::{Slot, StoreError};
@@ -71,6 +71,16 @@ pub enum Target {
     Main,
     /// The stand-in's copy.
     Fallback,
+}
+
+/// What a command wants to be durable in a partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The partition.
+    pub partition: PartitionId,
+    /// What the copy's actor has signed so far, if the command signed something; else all that the
+    /// copy has seen: the command found its change made already, by whomever.
+    pub dots: KnownClock,
 }
 
 /// Figures of a partition for operators and tests.
@@ -290,22 +300,17 @@ impl Partition {
         }
     }
 
-    /// How many nodes hold `clock`'s dots durably, this one included, as far as it knows.
+    /// How many nodes hold durably what `written` names, this one included, as far as it knows. A copy
+    /// that was handed over or replaced meanwhile speaks for what it took over, not by its numbers.
     #[must_use]
-    pub fn durable_copies(&self, target: Target, clock: &Clock) -> usize {
-        let copy = match target {
-            Target::Main => self.main.as_ref(),
-            Target::Fallback => self.fallback.as_ref(),
+    pub fn durable_copies(&self, written: &Written) -> usize {
+        let count = |copy: &Copy| {
+            let dots = copy.known_whole(&written.dots.clock, &written.dots.actors)?;
+            let peers = copy.peers.values().filter(|peer| peer.durable.covers(&dots));
+            Some(peers.count() + usize::from(copy.durable.covers(&dots)))
         };
-        let Some(copy) = copy else {
-            return 0;
-        };
-        let peers = copy
-            .peers
-            .values()
-            .filter(|peer| peer.durable.covers(clock))
-            .count();
-        peers + usize::from(copy.durable.covers(clock))
+        let copies = [self.main.as_ref(), self.fallback.as_ref()];
+        copies.into_iter().flatten().filter_map(count).max().unwrap_or(0)
     }
 
     /// Appends an encoded log for tests and operators: how much of it there is.
