@@ -155,14 +155,23 @@ impl World {
     /// The dots that a machine's copies hold on its disk.
     #[must_use]
     pub fn held(&self, place: Place) -> Held {
+        self.held_by(place, |_, _| true)
+    }
+
+    /// As [`World::held`], of the main copies of owners and those others that `also` takes.
+    fn held_by(&self, place: Place, also: impl Fn(&Node, PartitionId) -> bool) -> Held {
         let member = &self.members[place];
         match (&member.node, member.fate) {
             (Some(node), Fate::Running) if !member.disk_failed => {
                 let mut held = Held::new();
                 let mut history = self.history.lock();
                 for partition in node.view().layout.partitions().iter() {
+                    let owns = node.view().ownership.owners(partition).contains(&node.id());
+                    let also = also(node, partition);
                     node.with_partition(partition, |p| {
-                        for copy in [&p.main, &p.fallback].into_iter().flatten() {
+                        let main = p.main.as_ref().filter(|_| owns || also);
+                        let fallback = p.fallback.as_ref().filter(|_| also);
+                        for copy in [main, fallback].into_iter().flatten() {
                             let clock = history.clock(&copy.actors, &copy.clock);
                             held.entry(partition).or_default().join(&clock);
                         }
@@ -192,7 +201,10 @@ impl World {
             if other == place {
                 continue;
             }
-            for (partition, clock) in self.held(other) {
+            // Who has not yet learnt that the node is gone may act upon its word for a while, and
+            // let go a copy that was handed over to it.
+            let believes = self.network.end(other, place).up;
+            for (partition, clock) in self.held_by(other, |_, _| !believes) {
                 if let Some(gone) = lost.get_mut(&partition) {
                     *gone = gone.minus(&clock);
                 }
