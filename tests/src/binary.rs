@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::failure::{Checked, Failure};
 
 /// The variable that names the node's program.
-pub const SERVER_VARIABLE: &str = "LARDER_SERVER";
+pub const SERVER_VARIABLE: &str = "TEST_LARDER_SERVER";
 
 /// The program of a node: the one that the environment names, or the one that was built beside this
 /// program. Cargo tells a package only of its own programs, so `./x` builds it before.

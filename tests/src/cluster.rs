@@ -13,6 +13,15 @@ use crate::node::{Node, NodePlan};
 use crate::value::{field, parts, text};
 use crate::wait::{PATIENCE, until};
 
+/// What INFO says of a node at rest.
+const AT_REST: &[&str] = &[
+    "partitions_missing_copies:0",
+    "partitions_fallback_copies:0",
+    "partitions_being_filled:0",
+    "lag_partitions:0",
+    "lag_changes:0",
+];
+
 /// A cluster to start.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -74,7 +83,8 @@ impl Plan {
     /// As [`Plan::start`].
     pub fn start_in(self, root: &Path, temporary: Option<TempDir>) -> Checked<Cluster> {
         let secret = root.join("secret");
-        fs::write(&secret, "a secret that these nodes share\n")?;
+        // The directory's name makes it another secret than that of other clusters.
+        fs::write(&secret, format!("the secret of {}\n", root.display()))?;
         fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
         let mut cluster = Cluster {
             nodes: Vec::new(),
@@ -201,19 +211,20 @@ impl Cluster {
         Ok(())
     }
 
-    /// Holds if no running node knows of anything that another one lacks on its disk.
+    /// Holds if every running node has what it is to hold, holds nothing for others, and knows of
+    /// nothing that another one lacks on its disk.
     ///
     /// # Errors
-    /// The node and what it knows of.
+    /// The node and what it says.
     pub fn is_level(&self) -> Checked {
         for node in self.running() {
-            let lag = node.client()?.run(&["CLUSTER", "LAG"])?;
-            let number = |name: &str| field(&lag, name).as_ref().map(text);
-            let behind = (number("partitions"), number("changes"));
-            ensure(
-                behind == (Some(":0".to_owned()), Some(":0".to_owned())),
-                || format!("{} says {}", node.name(), text(&lag)),
-            )?;
+            let info = node.ask("INFO larder_partitions larder_replication")?;
+            for rest in AT_REST {
+                let is_there = info.lines().any(|line| line == *rest);
+                ensure(is_there, || {
+                    format!("{}: {rest} is not in {info}", node.name())
+                })?;
+            }
         }
         Ok(())
     }

@@ -354,6 +354,12 @@ fn read_facts(text: &str, pid: u32) -> Checked<Facts> {
 
 fn spawn(plan: &NodePlan, ports: Option<(u16, u16)>) -> Checked<Child> {
     let mut command = command(&binary::server()?);
+    // What is set for whoever runs the tests is not meant for these nodes.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LARDER_") {
+            command.env_remove(name);
+        }
+    }
     let (port, peer_port) = ports.unwrap_or((plan.port, 0));
     command
         .arg(format!("--port={port}"))

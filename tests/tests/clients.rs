@@ -167,7 +167,10 @@ fn a_cluster_client_finds_every_key_when_the_cluster_is_announced() -> Checked {
 fn a_cluster_client_goes_on_when_a_node_is_killed() -> Checked {
     let mut cluster = Plan::of(3).with("cluster-announce", "yes").start()?;
     let nodes: Vec<String> = (0..3).map(|node| url(&cluster, node, "resp2")).collect();
-    let client = ClusterClient::builder(nodes).retries(20).build()?;
+    let client = ClusterClient::builder(nodes)
+        .retries(20)
+        .min_retry_wait(100)
+        .build()?;
     let mut connection = client.get_connection()?;
     let _: () = connection.set("before", 1)?;
     cluster.node_mut(2).kill()?;

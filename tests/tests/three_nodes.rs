@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use larder_tests::failure::ensure;
+use larder_tests::wait::{PATIENCE, until};
 use larder_tests::{Checked, Cluster, Plan, load};
 
 /// Steps: node, command, reply.
@@ -44,12 +45,10 @@ fn a_document_read_at_one_node_is_written_back_at_another() -> Checked {
     let cluster = Cluster::of(3)?;
     let put = r#"LPUT list '' '{"name":"Party","items":{"milk":{"qty":2},"bread":{"qty":1}}}'"#;
     let first = cluster.node(0).ask(put)?;
-    let read = cluster.node(1).ask("LGET list")?;
-    let whole = format!(
-        r#"[{{"items":{{"bread":{{"qty":1}},"milk":{{"qty":2}}}},"name":"Party"}}, {first}]"#
-    );
-    ensure(sorted(&read) == sorted(&whole), || {
-        format!("expected {whole}, saw {read}")
+    let read = cluster.node(1).ask("LGET list PATH /items")?;
+    let items = r#"[{"bread":{"qty":1},"milk":{"qty":2}}, "#;
+    ensure(read.starts_with(items), || {
+        format!("expected {items}, saw {read}")
     })?;
     // Another writer adds something that the first one has not seen.
     cluster.node(1).ask(&format!(
@@ -70,13 +69,6 @@ fn a_document_read_at_one_node_is_written_back_at_another() -> Checked {
         })?;
     }
     Ok(())
-}
-
-/// The letters of a text in order: enough to compare JSON whose fields may come in any order.
-fn sorted(text: &str) -> Vec<char> {
-    let mut letters: Vec<char> = text.chars().collect();
-    letters.sort_unstable();
-    letters
 }
 
 #[test]
@@ -230,21 +222,25 @@ fn nodes_that_stop_in_order_start_again_with_everything() -> Checked {
     load::are_set(&mut cluster.client(2)?, "k", 0..500)
 }
 
+/// Requests that are under way to a node when it hangs have no known outcome, and their clients are
+/// told so. Soon nobody asks it any more.
 #[test]
-fn a_node_that_hangs_does_not_hold_up_the_others_for_long() -> Checked {
+fn a_node_that_hangs_holds_up_others_only_until_it_is_noticed() -> Checked {
+    let patience = Duration::from_millis(500);
     let plan = Plan::of(3).with("request-timeout-ms", "500");
     let cluster = plan.start()?;
     cluster.node(2).pause()?;
-    let start = Instant::now();
     let mut client = cluster.client(0)?;
-    for number in 0..100 {
-        client.says(&format!("SET k:{number} v"), "+OK")?;
-    }
-    let took = start.elapsed();
-    cluster.node(2).resume()?;
-    ensure(took < Duration::from_secs(20), || {
-        format!("a hundred writes took {took:?}")
+    until("a hundred writes in a row are answered", PATIENCE, || {
+        (0..100).try_for_each(|number| {
+            let start = Instant::now();
+            let seen = client.ask(&format!("SET k:{number} v"))?;
+            let took = start.elapsed();
+            ensure(took < 10 * patience, || format!("a write took {took:?}"))?;
+            ensure(seen == "+OK", || seen.clone())
+        })
     })?;
+    cluster.node(2).resume()?;
     cluster.settle()?;
     cluster.level()?;
     cluster.alone(2, |client| client.says("GET k:99", "v"))
