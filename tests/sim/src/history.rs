@@ -91,8 +91,8 @@ pub struct Command {
     pub executions: usize,
     /// On how many disks the cluster said it is, if it was asked to say so.
     pub promised_copies: usize,
-    /// After how many steps it was said.
-    pub promised_at: usize,
+    /// After how many steps it was submitted.
+    pub step: usize,
 }
 
 /// An increment of a counter.
@@ -178,14 +178,14 @@ impl History {
     }
 
     /// A command is about to be submitted.
-    pub fn begin_command(&mut self, action: Action, disks_lost: usize) -> u64 {
+    pub fn begin_command(&mut self, action: Action, disks_lost: usize, step: usize) -> u64 {
         self.commands.push(Command {
             action,
             disks_lost,
             changes: Vec::new(),
             executions: 0,
             promised_copies: 0,
-            promised_at: 0,
+            step,
         });
         self.commands.len() as u64 - 1
     }

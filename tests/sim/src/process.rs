@@ -104,7 +104,7 @@ impl World {
         self.end_process(place, Fate::Crashed);
         if failed {
             let after = disk::held(&self.members[place].store, &mut self.history.lock());
-            self.lose(place, &held, &after);
+            self.lose(place, &held, &after, false);
             self.schedule_start(place);
         } else {
             let after = self.reopened_image(place);
@@ -125,7 +125,7 @@ impl World {
         self.trace.line(self.now_ms, || format!("{place} loses power, {records} records left"));
         self.end_process(place, Fate::Crashed);
         let after = disk::held(&self.members[place].store, &mut self.history.lock());
-        self.lose(place, &held, &after);
+        self.lose(place, &held, &after, false);
         self.schedule_start(place);
     }
 
@@ -137,7 +137,8 @@ impl World {
         self.end_process(place, Fate::Crashed);
         let after = disk::held(&self.members[place].store, &mut self.history.lock());
         self.disks_lost += 1;
-        self.lose(place, &held, &after);
+        self.restores += 1;
+        self.lose(place, &held, &after, true);
         self.schedule_start(place);
     }
 
@@ -147,7 +148,7 @@ impl World {
         self.trace.line(self.now_ms, || format!("{place} loses its disk"));
         self.end_process(place, Fate::Lost);
         self.disks_lost += 1;
-        self.lose(place, &held, &Held::new());
+        self.lose(place, &held, &Held::new(), true);
         let delay = self.dice.between(1, 600);
         self.later(delay, Event::GiveUp { node: place });
     }
@@ -185,7 +186,8 @@ impl World {
     }
 
     /// A disk went from one state to another: what nobody else holds is gone with good reason.
-    fn lose(&mut self, place: Place, before: &Held, after: &Held) {
+    /// `acknowledged` says that others may have been told that it was held durably.
+    fn lose(&mut self, place: Place, before: &Held, after: &Held, acknowledged: bool) {
         let mut lost = Held::new();
         for (partition, clock) in before {
             let left = after.get(partition).cloned().unwrap_or_default();
@@ -201,9 +203,9 @@ impl World {
             if other == place {
                 continue;
             }
-            // Who has not yet learnt that the node is gone may act upon its word for a while, and
-            // let go a copy that was handed over to it.
-            let believes = self.network.end(other, place).up;
+            // Who has not yet learnt that a disk is lost may act upon its word for a while, and let
+            // go a copy that was handed over to it.
+            let believes = acknowledged && self.network.end(other, place).up;
             for (partition, clock) in self.held_by(other, |_, _| !believes) {
                 if let Some(gone) = lost.get_mut(&partition) {
                     *gone = gone.minus(&clock);

@@ -294,9 +294,9 @@ impl World {
         let read = action.is_read();
         let named = action.is_named();
         let grouped = matches!(action, Action::Group { .. });
-        let disks_lost = self.disks_lost;
+        let (disks_lost, step) = (self.disks_lost, self.sizes.len());
         let text = self.trace.is_verbose().then(|| format!("{action:?}"));
-        let token = self.history.lock().begin_command(action, disks_lost);
+        let token = self.history.lock().begin_command(action, disks_lost, step);
         self.trace.line(self.now_ms, || {
             format!("client {client} at {entry}: command {token} {}", text.unwrap_or_default())
         });

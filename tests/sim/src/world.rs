@@ -75,6 +75,8 @@ pub struct World {
     pub excused: BTreeMap<PartitionId, Clock>,
     /// How many disks were lost, or went back to an old state.
     pub disks_lost: usize,
+    /// How many disks went back to an old state.
+    pub restores: usize,
     /// After each step, how many nodes were members at most and at least for good.
     pub sizes: Vec<usize>,
     /// The latest wall clock that any node ever read.
@@ -110,6 +112,7 @@ impl World {
             workload,
             excused: BTreeMap::new(),
             disks_lost: 0,
+            restores: 0,
             sizes: Vec::new(),
             latest_unix_ms: 0,
             trace,

@@ -76,8 +76,6 @@ fn check_promise(world: &mut World, token: u64, command: &Command, promised: usi
         let mut history = world.history.lock();
         let noted = &mut history.commands[token as usize];
         noted.promised_copies = noted.promised_copies.max(promised);
-        noted.disks_lost = world.disks_lost;
-        noted.promised_at = world.sizes.len();
     }
     let executions = executions(world, command);
     if executions.is_empty() || world.workload.promises_checked >= CHECKED_MAX {

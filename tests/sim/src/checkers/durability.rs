@@ -5,7 +5,7 @@ use crate::world::World;
 
 /// Checks that what was committed was seen everywhere, and that values nobody replaced are there.
 pub fn check(world: &mut World, finals: &Finals) {
-    if let Some(what) = unseen(world, finals).or_else(|| broken_promise(world)) {
+    if let Some(what) = unseen(world, finals).or_else(|| broken_promise(world, finals)) {
         world.report("durability", what);
     } else if let Some(what) = missing(world, finals) {
         world.report("durability", what);
@@ -32,7 +32,7 @@ fn unseen(world: &World, finals: &Finals) -> Option<String> {
 
 /// A write that was said to be on n disks, and is gone although fewer than n were lost since. No more
 /// copies are kept than there are replicas and members.
-fn broken_promise(world: &World) -> Option<String> {
+fn broken_promise(world: &World, finals: &Finals) -> Option<String> {
     let history = world.history.lock();
     let mut least = world.sizes.clone();
     for at in (1..least.len()).rev() {
@@ -40,13 +40,17 @@ fn broken_promise(world: &World) -> Option<String> {
     }
     for (number, command) in history.commands.iter().enumerate() {
         let lost = world.disks_lost - command.disks_lost;
-        let members = least.get(command.promised_at).copied().unwrap_or(1);
+        let members = least.get(command.step).copied().unwrap_or(1);
         let copies = command.promised_copies.min(world.plan.replicas).min(members);
         if copies <= lost {
             continue;
         }
-        let mut stand = command.changes.iter().map(|change| stands(world, &history.changes[*change]));
-        if !command.changes.is_empty() && !stand.any(|stands| stands) {
+        let mut left = command.changes.iter().map(|change| {
+            let change = &history.changes[*change];
+            let clock = finals.get(&change.partition).map(|f| &f.clock);
+            change.dots.iter().all(|dot| clock.is_some_and(|clock| clock.contains(*dot)))
+        });
+        if !command.changes.is_empty() && !left.any(|left| left) {
             return Some(format!(
                 "command {number} was said to be on {} disks, {lost} were lost since, and so is it",
                 command.promised_copies
