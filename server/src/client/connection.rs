@@ -10,21 +10,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use larder_cluster::request::Reply as CoreReply;
 use larder_cluster::store::StoreError;
 use larder_commands::args::OwnedArgs;
 use larder_commands::error::CommandError;
 use larder_commands::reply::{Protocol, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
 use super::info::ClientInfo;
+use super::replies::Awaited;
 use super::step::{Batch, Step};
 use super::written::Written;
 use crate::limits::{ARGS_MAX, INPUT_BYTES_KEPT, PENDING_REPLIES_MAX, REPLY_BYTES_PER_WRITE};
 use crate::resp::request::{RequestLimits, RequestParser};
-use crate::runtime::clock_unix_ms;
 use crate::server::Server;
 
 /// Which commands CLIENT REPLY silences.
@@ -60,15 +58,6 @@ pub struct Connection {
     parser: RequestParser,
     /// Replies that come from elsewhere: where they stand among the bytes of `reply`.
     pub(super) pending: VecDeque<Awaited>,
-}
-
-/// A reply that comes from elsewhere.
-pub(super) struct Awaited {
-    /// Where it stands among the bytes of `reply`.
-    pub(super) at: usize,
-    pub(super) receiver: oneshot::Receiver<CoreReply>,
-    /// Whether CLIENT REPLY drops it.
-    pub(super) is_silent: bool,
 }
 
 /// How a batch of requests ended.
@@ -312,43 +301,5 @@ impl Connection {
         for _ in 0..replies {
             CommandError::DiskFailed(error.to_string()).write_to(&mut self.reply);
         }
-    }
-
-    async fn write_out(&mut self, stream: &mut TcpStream) -> std::io::Result<()> {
-        let mut written = 0;
-        while let Some(Awaited {
-            at,
-            receiver,
-            is_silent,
-        }) = self.pending.pop_front()
-        {
-            if at > written {
-                stream
-                    .write_all(self.reply.as_bytes().get(written..at).unwrap_or_default())
-                    .await?;
-                written = at;
-            }
-            let reply = receiver.await.unwrap_or(CoreReply::Unknown);
-            let mut own = Reply::new(self.reply.protocol());
-            super::step::write_core_reply(&mut own, reply);
-            if !is_silent {
-                stream.write_all(own.as_bytes()).await?;
-                self.server.metrics.sent_bytes.add(own.len() as u64);
-            }
-        }
-        if self.reply.len() > written {
-            stream
-                .write_all(self.reply.as_bytes().get(written..).unwrap_or_default())
-                .await?;
-        }
-        self.server.metrics.sent_bytes.add(self.reply.len() as u64);
-        self.reply.clear();
-        if self.reply.buffer_mut().capacity() > 4 * REPLY_BYTES_PER_WRITE {
-            self.reply.buffer_mut().shrink_to(REPLY_BYTES_PER_WRITE);
-        }
-        self.info
-            .active_ms
-            .fetch_max(clock_unix_ms(), Ordering::Relaxed);
-        Ok(())
     }
 }

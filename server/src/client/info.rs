@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use larder_commands::table;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::runtime::clock_unix_ms;
+
+/// In place of a row's number.
+const NO_COMMAND: usize = usize::MAX;
 
 /// One client.
 #[derive(Debug)]
@@ -27,7 +31,9 @@ pub struct ClientInfo {
     pub database: AtomicU8,
     /// The version of RESP.
     pub protocol: AtomicU8,
-    /// What it tells of itself: name, library, version of the library; and its last command.
+    /// The number of the row of its last command; [`NO_COMMAND`] if it sent none.
+    pub command: AtomicUsize,
+    /// What it tells of itself: name, library, version of the library.
     pub words: Mutex<ClientWords>,
     /// Bytes of replies that wait to be written.
     pub output_bytes: AtomicU64,
@@ -52,8 +58,6 @@ pub struct ClientWords {
     pub library: String,
     /// CLIENT SETINFO LIB-VER.
     pub library_version: String,
-    /// The name of its last command, in lower case.
-    pub command: String,
 }
 
 impl ClientInfo {
@@ -61,6 +65,12 @@ impl ClientInfo {
     pub fn end(&self) {
         self.is_killed.store(true, Ordering::Release);
         self.kill.notify_one();
+    }
+
+    fn command_name(&self) -> &'static str {
+        let number = self.command.load(Ordering::Relaxed);
+        let found = table::rows().find(|found| found.number == number);
+        found.map_or("NULL", |found| found.command.name)
     }
 
     /// The line of CLIENT LIST.
@@ -93,11 +103,7 @@ impl ClientInfo {
             self.input_bytes.load(Ordering::Relaxed),
             self.output_bytes.load(Ordering::Relaxed),
             self.input_bytes.load(Ordering::Relaxed) + self.output_bytes.load(Ordering::Relaxed),
-            if words.command.is_empty() {
-                "NULL"
-            } else {
-                &words.command
-            },
+            self.command_name(),
             self.protocol.load(Ordering::Relaxed),
             words.library,
             words.library_version,
@@ -133,6 +139,7 @@ impl Clients {
             active_ms: AtomicU64::new(now),
             database: AtomicU8::new(0),
             protocol: AtomicU8::new(2),
+            command: AtomicUsize::new(NO_COMMAND),
             words: Mutex::default(),
             output_bytes: AtomicU64::new(0),
             input_bytes: AtomicU64::new(0),

@@ -1,8 +1,10 @@
 //! Clients: connections, and the commands that they send.
 
 mod connection;
+mod fetch;
 mod info;
 mod listen;
+mod replies;
 mod step;
 mod written;
 

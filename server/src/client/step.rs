@@ -11,12 +11,15 @@ use larder_cluster::partition::Output;
 use larder_cluster::request::{Access, Reply as CoreReply};
 use larder_cluster::token::Partitions;
 use larder_commands::args::{Args, OwnedArgs};
+use larder_commands::commands::FETCH_FIRST;
 use larder_commands::error::CommandError;
 use larder_commands::plan::{Plan, plan};
 use larder_commands::reply::Reply;
 use larder_commands::table::{Flag, Scope, Spread};
 
-use super::connection::{Awaited, Connection};
+use super::connection::Connection;
+use super::fetch;
+use super::replies::Awaited;
 use crate::handlers;
 use crate::runtime::clock_unix_ms;
 use crate::server::Server;
@@ -50,6 +53,9 @@ pub(super) struct Batch<'a> {
     now: Now,
     /// How many commands there were.
     commands: u64,
+    /// Reads that found their key, and those that did not.
+    hits: u64,
+    misses: u64,
     /// What they were, and how long they took.
     tally: Tally,
     /// When the last one ended.
@@ -66,6 +72,8 @@ impl<'a> Batch<'a> {
             out: Output::default(),
             now: server.runtime.clock.now(),
             commands: 0,
+            hits: 0,
+            misses: 0,
             tally: Tally::default(),
             lap: Instant::now(),
         }
@@ -81,7 +89,14 @@ impl<'a> Batch<'a> {
     /// Adds what was counted to the node's figures.
     pub(super) fn finish(mut self) {
         self.tally.flush(&self.server.stats);
-        self.server.metrics.commands.add(self.commands);
+        let metrics = &self.server.metrics;
+        metrics.commands.add(self.commands);
+        if self.hits > 0 {
+            metrics.hits.add(self.hits);
+        }
+        if self.misses > 0 {
+            metrics.misses.add(self.misses);
+        }
     }
 
     /// Unix time in milliseconds.
@@ -103,6 +118,7 @@ impl Connection {
             self.reject(planned.number);
             return self.fail(&CommandError::NoAuth);
         }
+        self.info.command.store(planned.number, Ordering::Relaxed);
         let before = self.reply.len();
         let step = match planned.command.scope {
             Scope::Keys(_) => self.step_keys(args, &planned, batch),
@@ -191,13 +207,7 @@ impl Connection {
     /// A command on keys: here if they are here, else where they are.
     fn step_keys(&mut self, args: Args<'_>, planned: &Plan, batch: &mut Batch<'_>) -> Step {
         let access = planned.access();
-        let simple = planned.asked.write_copies.unwrap_or(0) == 0
-            && planned
-                .asked
-                .read_copies
-                .unwrap_or(batch.settings.read_quorum as u8)
-                <= 1;
-        if simple {
+        if is_simple(planned, &batch.settings) {
             let node = &batch.server.runtime.node;
             let env: Env<'_> = node.env(&batch.core, batch.now);
             let call = LocalCall {
@@ -212,14 +222,7 @@ impl Connection {
                 commands.run(planned, args, database, false, transaction, reply);
             });
             match ran {
-                Ok(()) => {
-                    if access == Access::Write {
-                        batch.wrote = true;
-                        self.written.insert(&planned.partitions);
-                    }
-                    self.count_written_error(before);
-                    return Step::Done;
-                }
+                Ok(()) => return self.finish_local(planned, batch, before),
                 Err(CoreReply::NotReady) => self.reply.truncate(before),
                 Err(other) => {
                     write_core_reply(&mut self.reply, other);
@@ -228,6 +231,25 @@ impl Connection {
             }
         }
         self.step_away(args, planned, batch)
+    }
+
+    /// What remains to be done after a command ran here.
+    fn finish_local(&mut self, planned: &Plan, batch: &mut Batch<'_>, before: usize) -> Step {
+        let written = self.reply.as_bytes().get(before..).unwrap_or_default();
+        if written == FETCH_FIRST {
+            self.reply.truncate(before);
+            return Step::Alone;
+        }
+        if planned.access() == Access::Write {
+            batch.wrote = true;
+            self.written.insert(&planned.partitions);
+        } else if is_missing(written) {
+            batch.misses += 1;
+        } else {
+            batch.hits += 1;
+        }
+        self.count_written_error(before);
+        Step::Done
     }
 
     /// A command whose keys are not all ready here, or that waits for other replicas.
@@ -243,16 +265,21 @@ impl Connection {
         // What is sent, here or to another node, leaves with the commit of this batch.
         batch.wrote = true;
         match self.server.runtime.submit(request) {
+            Ok(reply) if fetch::is_wanted(&reply) => Step::Alone,
             Ok(reply) => {
                 write_core_reply(&mut self.reply, reply);
                 Step::Done
             }
             Err(receiver) => {
-                let at = self.reply.len();
+                // Only writes that name what they have seen can be ahead of a node.
+                let may_fetch =
+                    planned.access() == Access::Write && planned.command.asked.is_some();
                 self.pending.push_back(Awaited {
-                    at,
+                    at: self.reply.len(),
                     receiver,
                     is_silent: false,
+                    is_read: planned.access() == Access::Read,
+                    again: may_fetch.then(|| args.to_owned()),
                 });
                 Step::Pending
             }
@@ -296,6 +323,14 @@ impl Connection {
             Scope::Keys(_) if planned.command.spread != Spread::None => {
                 handlers::spread(self, &args, &planned).await
             }
+            // One key, and no need to ask others but that its writer has seen more than this node.
+            Scope::Keys(_) if planned.partitions.len() == 1 => {
+                let reply = self.run_fetched(&args).await;
+                reply.map(|reply| {
+                    write_core_reply(&mut self.reply, reply);
+                    Step::Done
+                })
+            }
             _ => handlers::alone(self, &args, &planned).await,
         };
         let closes = match outcome {
@@ -312,6 +347,21 @@ impl Connection {
         tally.flush(&self.server.stats);
         closes
     }
+}
+
+/// Whether a command asks nobody but the node that runs it.
+fn is_simple(planned: &Plan, settings: &Settings) -> bool {
+    let default = match planned.access() {
+        Access::Read => settings.read_quorum as u8,
+        Access::Write => 1,
+    };
+    planned.asked.write_copies.unwrap_or(0) == 0
+        && planned.asked.read_copies.unwrap_or(default) <= 1
+}
+
+/// Whether the reply of a read says that there is no such key.
+pub(super) fn is_missing(reply: &[u8]) -> bool {
+    reply.starts_with(b"$-1") || reply.starts_with(b"_") || reply.starts_with(b"*-1")
 }
 
 /// Writes what the core says became of a request.

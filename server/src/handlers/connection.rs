@@ -45,7 +45,11 @@ pub(super) fn reset(connection: &mut Connection, _: Args<'_>) -> Outcome {
 pub(super) fn select(connection: &mut Connection, args: Args<'_>) -> Outcome {
     let number = integer(args.at(1))?;
     if i32::try_from(number).is_err() {
-        return Err(CommandError::NotInteger);
+        return Err(CommandError::Text(format!(
+            "ERR value is out of range, value must between {} and {}",
+            i32::MIN,
+            i32::MAX
+        )));
     }
     let databases = connection.server.settings().databases;
     let number = u8::try_from(number)

@@ -11,7 +11,7 @@ use crate::client::{Connection, Step};
 const SHOWN: usize = 10;
 
 pub(super) fn get(connection: &mut Connection, args: Args<'_>) -> Outcome {
-    let count = match args.get(2).map(integer).transpose()? {
+    let count = match args.get(2).map(|text| integer(text).unwrap_or(i64::MIN)) {
         None => SHOWN,
         Some(-1) => usize::MAX,
         Some(count) => usize::try_from(count)

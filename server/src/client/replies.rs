@@ -1,0 +1,128 @@
+//! Replies on their way to a client: those that are here, and those that other nodes give.
+
+use std::sync::atomic::Ordering;
+
+use larder_cluster::request::Reply as CoreReply;
+use larder_commands::args::OwnedArgs;
+use larder_commands::reply::Reply;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::connection::Connection;
+use super::fetch;
+use super::step::{is_missing, write_core_reply};
+use crate::limits::REPLY_BYTES_PER_WRITE;
+use crate::runtime::clock_unix_ms;
+
+/// A reply that comes from elsewhere.
+pub(super) struct Awaited {
+    /// Where it stands among the bytes of `reply`.
+    pub(super) at: usize,
+    pub(super) receiver: oneshot::Receiver<CoreReply>,
+    /// Whether CLIENT REPLY drops it.
+    pub(super) is_silent: bool,
+    /// Whether it is that of a read.
+    pub(super) is_read: bool,
+    /// The command, if something may have to be fetched for it first.
+    pub(super) again: Option<OwnedArgs>,
+}
+
+impl Connection {
+    /// The reply from elsewhere that comes next, after fetching first what it takes to get it. What
+    /// waits in `out` is written before, unless the reply is here already.
+    async fn await_reply(
+        &self,
+        mut awaited: Awaited,
+        out: &mut Vec<u8>,
+        stream: &mut TcpStream,
+    ) -> std::io::Result<Reply> {
+        let mut reply = match awaited.receiver.try_recv() {
+            Ok(reply) if out.len() < REPLY_BYTES_PER_WRITE => reply,
+            ready => {
+                stream.write_all(out).await?;
+                out.clear();
+                match ready {
+                    Ok(reply) => reply,
+                    Err(TryRecvError::Empty) => {
+                        awaited.receiver.await.unwrap_or(CoreReply::Unknown)
+                    }
+                    Err(TryRecvError::Closed) => CoreReply::Unknown,
+                }
+            }
+        };
+        let mut own = Reply::new(self.reply.protocol());
+        if let Some(args) = awaited.again.filter(|_| fetch::is_wanted(&reply)) {
+            match self.run_fetched(&args).await {
+                Ok(fetched) => reply = fetched,
+                Err(error) => {
+                    error.write_to(&mut own);
+                    return Ok(own);
+                }
+            }
+        }
+        write_core_reply(&mut own, reply);
+        Ok(own)
+    }
+
+    /// Writes the replies in which some come from elsewhere; says how many bytes of `reply` it has
+    /// written.
+    async fn write_awaited(&mut self, stream: &mut TcpStream) -> std::io::Result<usize> {
+        let (mut out, mut copied) = (Vec::new(), 0);
+        let mut sent = 0;
+        while let Some(awaited) = self.pending.pop_front() {
+            let Awaited {
+                at,
+                is_silent,
+                is_read,
+                ..
+            } = awaited;
+            let ready = self.reply.as_bytes().get(copied..at);
+            out.extend_from_slice(ready.unwrap_or_default());
+            copied = at;
+            let own = self.await_reply(awaited, &mut out, stream).await?;
+            if is_read {
+                let metrics = &self.server.metrics;
+                let is_missing = is_missing(own.as_bytes());
+                if is_missing {
+                    metrics.misses.add(1)
+                } else {
+                    metrics.hits.add(1)
+                }
+            }
+            if !is_silent {
+                out.extend_from_slice(own.as_bytes());
+                sent += own.len() as u64;
+            }
+        }
+        self.server.metrics.sent_bytes.add(sent);
+        let rest = self.reply.as_bytes().get(copied..);
+        out.extend_from_slice(rest.unwrap_or_default());
+        stream.write_all(&out).await?;
+        Ok(self.reply.len())
+    }
+
+    /// Writes all replies, in the order of their commands.
+    pub(super) async fn write_out(&mut self, stream: &mut TcpStream) -> std::io::Result<()> {
+        let written = if self.pending.is_empty() {
+            0
+        } else {
+            self.write_awaited(stream).await?
+        };
+        if self.reply.len() > written {
+            stream
+                .write_all(self.reply.as_bytes().get(written..).unwrap_or_default())
+                .await?;
+        }
+        self.server.metrics.sent_bytes.add(self.reply.len() as u64);
+        self.reply.clear();
+        if self.reply.buffer_mut().capacity() > 4 * REPLY_BYTES_PER_WRITE {
+            self.reply.buffer_mut().shrink_to(REPLY_BYTES_PER_WRITE);
+        }
+        self.info
+            .active_ms
+            .fetch_max(clock_unix_ms(), Ordering::Relaxed);
+        Ok(())
+    }
+}
