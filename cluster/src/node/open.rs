@@ -101,7 +101,7 @@ impl Node {
             partitions,
             view: RwLock::new(Arc::new(view)),
             links: Mutex::new(Links::default()),
-            requests: Mutex::new(Requests::default()),
+            requests: Mutex::new(Requests::of_run(run)),
             commit: Mutex::new(Commit::default()),
             appending: Mutex::new(()),
             dirty: Mutex::new(BTreeSet::new()),

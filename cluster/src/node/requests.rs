@@ -75,6 +75,16 @@ pub(super) struct Requests {
 }
 
 impl Requests {
+    /// Nothing asked yet. Numbers begin somewhere else in each run: a peer may still answer what an
+    /// earlier run of this node asked.
+    pub(super) fn of_run(run: u128) -> Self {
+        let next = (run >> 88) as u64;
+        Self {
+            next,
+            ..Self::default()
+        }
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next

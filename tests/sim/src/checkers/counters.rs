@@ -6,7 +6,7 @@ use larder_crdt::types::counter_dotted::Sum;
 use larder_crdt::types::register_lww::joined_counter;
 
 use crate::bits::Bits;
-use crate::checkers::{Finals, stands};
+use crate::checkers::{Finals, is_doubtful, stands};
 use crate::history::Content;
 use crate::world::World;
 
@@ -25,17 +25,19 @@ fn wrong(world: &World, finals: &Finals) -> Option<String> {
     }
     let history = world.history.lock();
     // Per element: increments that stand, and those that a reset which stands had seen. What only
-    // an excused change did may or may not count; such elements are left out.
+    // a doubtful change did may or may not count; such elements are left out.
     let mut known: BTreeMap<usize, (Bits, Bits)> = BTreeMap::new();
     let mut doubtful = Bits::default();
     for change in &history.changes {
-        let standing = stands(world, change);
+        let standing = stands(world, finals, change);
         for inserted in &change.inserted {
             let Content::Counter { known: k, reset: r } = &inserted.content else {
                 continue;
             };
             if !standing {
-                doubtful.insert(change.element);
+                if is_doubtful(world, finals, change) {
+                    doubtful.insert(change.element);
+                }
                 continue;
             }
             let entry = known.entry(change.element).or_default();
@@ -44,7 +46,7 @@ fn wrong(world: &World, finals: &Finals) -> Option<String> {
         }
     }
     for (element, (known, reset)) in known {
-        if doubtful.contains(element) && world.disks_lost > 0 {
+        if doubtful.contains(element) {
             continue;
         }
         let (partition, key) = &history.elements[element];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use larder_crdt::types::document_causal::Document;
 
-use crate::checkers::{Finals, stands};
+use crate::checkers::{Finals, is_doubtful, stands};
 use crate::documents::joined;
 use crate::history::Content;
 use crate::world::World;
@@ -29,10 +29,10 @@ fn wrong(world: &World, finals: &Finals) -> Option<String> {
             if let Content::Document(document) = &inserted.content {
                 let (whole, certain) =
                     expected.entry(change.element).or_insert((Document::new(), true));
-                if stands(world, change) {
+                if stands(world, finals, change) {
                     whole.join(document);
                 } else {
-                    *certain = false;
+                    *certain &= !is_doubtful(world, finals, change);
                 }
             }
         }
@@ -41,8 +41,7 @@ fn wrong(world: &World, finals: &Finals) -> Option<String> {
         let (partition, key) = &history.elements[element];
         let row = finals.get(partition).and_then(|f| f.rows.get(key));
         let found = row.map(joined).unwrap_or_default();
-        // What an excused change did may or may not have spread.
-        if (certain || world.disks_lost == 0) && found.leaves() != document.leaves() {
+        if certain && found.leaves() != document.leaves() {
             return Some(format!(
                 "{key:?} holds {:?}, but its writes make {:?}",
                 found.leaves(),

@@ -68,7 +68,7 @@ fn missing(world: &World, finals: &Finals) -> Option<String> {
         .iter()
         .flat_map(|change| change.removed.iter().map(move |dot| (*dot, change.element)))
         .collect();
-    for change in history.changes.iter().filter(|change| stands(world, change)) {
+    for change in history.changes.iter().filter(|change| stands(world, finals, change)) {
         for inserted in &change.inserted {
             let (_, key) = &history.elements[change.element];
             let row = finals.get(&change.partition).and_then(|f| f.rows.get(key));

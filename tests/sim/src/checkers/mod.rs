@@ -43,9 +43,23 @@ pub fn check_all(world: &mut World) {
     dots::check(world);
 }
 
-/// Whether a change certainly took effect: it was on a disk, and was not lost with good reason.
-pub(crate) fn stands(world: &World, change: &Change) -> bool {
-    change.committed && !change.dots.iter().any(|dot| is_excused(world, change.partition, *dot))
+/// Whether a change certainly took effect: it was on a disk, and it was not lost with good reason, or
+/// a message that was under way has saved it.
+pub(crate) fn stands(world: &World, finals: &Finals, change: &Change) -> bool {
+    let clock = finals.get(&change.partition).map(|state| &state.clock);
+    let saved = |dot: Dot| {
+        clock.is_some_and(|clock| clock.contains(dot) && !clock.is_retired(dot.actor()))
+    };
+    change.committed
+        && change.dots.iter().all(|dot| !is_excused(world, change.partition, *dot) || saved(*dot))
+}
+
+/// Whether nobody can say if a change took effect: its dots count as seen only because their actor
+/// has retired.
+pub(crate) fn is_doubtful(world: &World, finals: &Finals, change: &Change) -> bool {
+    let clock = finals.get(&change.partition).map(|state| &state.clock);
+    !stands(world, finals, change)
+        && change.dots.iter().any(|dot| clock.is_some_and(|clock| clock.contains(*dot)))
 }
 
 /// Whether a dot may be gone.
