@@ -90,7 +90,6 @@ fn show_ring(walk: &Walk<'_>) -> Checked {
          much each node has:",
         ring.partitions()
     ));
-    walk.screen.gap();
     walk.screen
         .show(&ring.picture(|node, text| walk.screen.node(node, text)));
     Ok(())

@@ -56,6 +56,7 @@ pub(super) fn walk(walk: &mut Walk<'_>) -> Checked {
     run(walk, 0, Form::Terminal, &["CLUSTER", "LAG"])?;
     walk.screen.gap();
     ask_alone(walk)?;
+    walk.cluster.settle()?;
     says(walk, VICTIM, &["GET", "new:1"], "\"1\"")
 }
 

@@ -9,6 +9,9 @@ use serde_json::{Value as Json, json};
 /// Columns of text; longer replies are cut.
 const COLUMNS: usize = 96;
 
+/// Lines of a reply that people see.
+const REPLY_LINES: usize = 8;
+
 /// Foreground colours of the nodes, in their order.
 const NODE_COLOURS: &[u8] = &[36, 33, 35, 32, 34];
 const BOLD: u8 = 1;
@@ -48,12 +51,8 @@ impl Screen {
     /// A new part of the walk.
     pub fn chapter(&self, number: usize, title: &str) {
         self.event(json!({"event": "chapter", "number": number, "title": title}));
-        self.line("");
-        self.line(&format!(
-            "  {}",
-            self.paint(&format!("{number}. {title}"), BOLD)
-        ));
-        self.line("");
+        let title = self.paint(&format!("{number}. {title}"), BOLD);
+        self.line(&format!("\n  {title}\n"));
     }
 
     /// A sentence or more, in plain words.
@@ -79,11 +78,13 @@ impl Screen {
         let shown = cut(line, 3 * COLUMNS);
         let prompt = node.map_or_else(|| "$".to_owned(), |node| self.node(node, "$"));
         self.line(&format!("    {prompt} {shown}"));
-        for line in reply.lines() {
-            self.line(&format!(
-                "      {}",
-                self.paint(&cut(line, 2 * COLUMNS), DIM)
-            ));
+        let lines: Vec<&str> = reply.lines().collect();
+        for line in lines.iter().take(REPLY_LINES) {
+            let line = cut(line, 2 * COLUMNS);
+            self.line(&format!("      {}", self.paint(&line, DIM)));
+        }
+        if lines.len() > REPLY_LINES {
+            self.line(&format!("      {}", self.paint("…", DIM)));
         }
     }
 
@@ -95,13 +96,10 @@ impl Screen {
         self.line(&format!("  {} {claim} {time}", self.paint("✓", GREEN)));
     }
 
-    /// Something that does not hold.
-    pub fn failed(&self, claim: &str, why: &str) {
-        self.event(json!({"event": "failed", "claim": claim, "why": why}));
-        self.line(&format!("  {} {claim}", self.paint("✗", RED)));
-        for line in why.lines() {
-            self.line(&format!("    {line}"));
-        }
+    /// What does not hold, and what was seen instead.
+    pub fn failed(&self, why: &str) {
+        self.event(json!({"event": "failed", "why": why}));
+        self.line(&format!("  {} {why}", self.paint("✗", RED)));
     }
 
     /// An empty line.

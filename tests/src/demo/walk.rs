@@ -38,7 +38,10 @@ pub fn run(screen: &Screen, options: Options) -> bool {
     );
     let outcome = prepare().and_then(|directory| {
         let outcome = walk_in(screen, options, directory.path());
-        if outcome.is_err() && !wait::is_interrupted() {
+        if let Err(failure) = &outcome
+            && !wait::is_interrupted()
+        {
+            screen.failed(&failure.to_string());
             screen.say(&format!(
                 "The nodes' logs are kept in {}",
                 directory.keep().display()
@@ -118,11 +121,9 @@ fn step<T>(screen: &Screen, claim: &str, check: impl FnOnce() -> Checked<T>) -> 
     let start = Instant::now();
     let outcome = ensure(!wait::is_interrupted(), || "interrupted".to_owned());
     let outcome = outcome.and_then(|()| check());
-    match &outcome {
-        Ok(_) => screen.held(claim, start.elapsed()),
-        Err(failure) => screen.failed(claim, &failure.to_string()),
-    }
-    outcome
+    let outcome = outcome.map_err(|failure| failure.during(&format!("not so: {claim}")))?;
+    screen.held(claim, start.elapsed());
+    Ok(outcome)
 }
 
 /// How long the nodes may take to hold what they are told; long enough for a busy machine.
