@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use super::info::ClientInfo;
 use super::replies::Awaited;
 use super::step::{Batch, Step};
+use super::watch::Watches;
 use super::written::Written;
 use crate::limits::{ARGS_MAX, INPUT_BYTES_KEPT, PENDING_REPLIES_MAX, REPLY_BYTES_PER_WRITE};
 use crate::resp::request::{RequestLimits, RequestParser};
@@ -55,6 +56,8 @@ pub struct Connection {
     pub silence: Silence,
     /// Where it has written, for WAIT.
     pub written: Written,
+    /// What it watches, if anything.
+    pub watches: Option<Box<Watches>>,
     parser: RequestParser,
     /// Replies that come from elsewhere: where they stand among the bytes of `reply`.
     pub(super) pending: VecDeque<Awaited>,
@@ -95,6 +98,7 @@ impl Connection {
             reply: Reply::new(Protocol::Resp2),
             silence: Silence::default(),
             written: Written::default(),
+            watches: None,
             parser: RequestParser::new(),
             pending: VecDeque::new(),
         }
@@ -106,6 +110,7 @@ impl Connection {
         self.authenticated = self.server.settings().requirepass.0.is_empty();
         self.reply.set_protocol(Protocol::Resp2);
         self.silence = Silence::Off;
+        self.watches = None;
         self.info.protocol.store(2, Ordering::Relaxed);
         self.info.database.store(0, Ordering::Relaxed);
         self.info.words.lock().name.clear();
@@ -150,19 +155,20 @@ impl Connection {
         let wanted = self.parser.wanted(input.len()).max(INPUT_BYTES_KEPT / 2);
         input.reserve(wanted);
         let before = input.len();
-        let timeout_s = self.server.settings().timeout;
-        let read = async {
-            tokio::select! {
-                read = stream.read_buf(input) => read.map(|count| count > 0),
-                () = self.info.kill.notified() => Ok(false),
-            }
-        };
-        let go_on = if timeout_s == 0 {
-            read.await?
-        } else {
-            match tokio::time::timeout(Duration::from_secs(timeout_s), read).await {
-                Ok(read) => read?,
-                Err(_) => false,
+        let go_on = match &mut self.watches {
+            // Who watches is not idle.
+            Some(watches) => read_or_tell(stream, input, &self.info, watches).await?,
+            None => {
+                let timeout_s = self.server.settings().timeout;
+                let read = read(stream, input, &self.info);
+                if timeout_s == 0 {
+                    read.await?
+                } else {
+                    let patience = Duration::from_secs(timeout_s);
+                    tokio::time::timeout(patience, read)
+                        .await
+                        .unwrap_or(Ok(false))?
+                }
             }
         };
         if input.len() as u64 > self.server.settings().client_query_buffer_limit.0 {
@@ -301,5 +307,38 @@ impl Connection {
         for _ in 0..replies {
             CommandError::DiskFailed(error.to_string()).write_to(&mut self.reply);
         }
+    }
+}
+
+/// Reads once; false if the client is done.
+async fn read(
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+    info: &ClientInfo,
+) -> std::io::Result<bool> {
+    tokio::select! {
+        read = stream.read_buf(input) => read.map(|count| count > 0),
+        () = info.kill.notified() => Ok(false),
+    }
+}
+
+/// Reads once, and writes what is to be told meanwhile.
+async fn read_or_tell(
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+    info: &ClientInfo,
+    watches: &mut Watches,
+) -> std::io::Result<bool> {
+    // A client that sends one request after the other is told in between.
+    while let Some(message) = watches.waiting() {
+        stream.write_all(&message).await?;
+    }
+    loop {
+        let message = tokio::select! {
+            read = stream.read_buf(input) => return read.map(|count| count > 0),
+            () = info.kill.notified() => return Ok(false),
+            message = watches.next() => message,
+        };
+        stream.write_all(&message).await?;
     }
 }

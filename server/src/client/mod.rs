@@ -6,6 +6,7 @@ mod info;
 mod listen;
 mod replies;
 mod step;
+mod watch;
 mod written;
 
 pub use connection::{Connection, Silence, serve};
@@ -13,4 +14,5 @@ pub use info::{ClientInfo, ClientWords, Clients};
 pub use listen::listen;
 pub use step::Step;
 pub(crate) use step::write_core_reply;
+pub use watch::Watches;
 pub use written::Written;

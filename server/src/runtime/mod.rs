@@ -11,6 +11,7 @@
 mod background;
 mod clock;
 mod core_settings;
+mod watchers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 pub use background::Background;
 pub use clock::{SystemClock, unix_ms as clock_unix_ms};
 pub use core_settings::core_settings;
+pub use watchers::Watchers;
 
 use crate::settings::live::LiveSettings;
 use crate::settings::value::Durability;
@@ -61,6 +63,8 @@ pub struct Runtime {
     members: AtomicU64,
     /// Held while a checkpoint is written, as two would get into each other's way.
     checkpointing: Mutex<()>,
+    /// Who is to be told of changes.
+    pub watchers: Watchers,
     /// When the last checkpoint ended, in unix milliseconds.
     pub last_checkpoint_ms: AtomicU64,
     /// Checkpoints that ended well.
@@ -100,6 +104,7 @@ impl Runtime {
             sync: SyncState::default(),
             members: AtomicU64::new(0),
             checkpointing: Mutex::default(),
+            watchers: Watchers::default(),
             last_checkpoint_ms: AtomicU64::new(clock_unix_ms()),
             checkpoints: AtomicU64::new(0),
         }
@@ -129,7 +134,7 @@ impl Runtime {
                         let _ = waiting.send(reply);
                     }
                 }
-                Answer::Changed(..) => {}
+                Answer::Changed(partition, row) => self.watchers.wake(partition, row),
                 Answer::BadPeer(peer) => {
                     tracing::warn!(%peer, "a peer sent what contradicts itself; ignored");
                 }
