@@ -73,8 +73,8 @@ messages! {
     1 "LAYOUT" Layout(run: u128, layout: Box<Layout>),
     /// The sender's word about its copy.
     2 "ACK" Acknowledge(partition: PartitionId, told: Acknowledgement),
-    /// The receiver is to tell of its copy.
-    3 "ASK" Ask(partition: PartitionId),
+    /// The receiver is to tell of its copy, under this number.
+    3 "ASK" Ask(partition: PartitionId, asked: u64),
     /// Changes.
     4 "DELTA" Delta(partition: PartitionId, delta: Delta),
     /// The receiver may fetch the whole partition here.

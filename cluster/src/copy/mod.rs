@@ -69,6 +69,8 @@ pub struct Copy {
     pub resets: BTreeMap<Dot, RowKey>,
     /// Which of this partition's stints signs inside documents.
     pub document_stint: Option<u32>,
+    /// The reset that was looked at last.
+    pub settle_after: Option<Dot>,
     /// Who signs its changes, once it has made one.
     pub signer: Option<Signer>,
     /// What is known of the other owners.
@@ -115,6 +117,7 @@ impl Copy {
             rows,
             resets: image.resets,
             document_stint: None,
+            settle_after: None,
             signer: None,
             handing_over: false,
             peers: BTreeMap::new(),

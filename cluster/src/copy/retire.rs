@@ -6,6 +6,8 @@
 //! out and tells the others which dots it means; an owner that has others fetches the whole
 //! partition instead.
 
+use std::collections::BTreeSet;
+
 use larder_crdt::{ActorIndex, Clock, Writer};
 
 use super::Copy;
@@ -23,40 +25,45 @@ impl Copy {
         clock.meet(&own)
     }
 
-    /// Whether some actor's dots are not complete: it may have to retire.
+    /// The actors with gaps that are closed and of which every owner durably has the same dots. The
+    /// view holds the current runs of all members, if they are all known.
     #[must_use]
-    pub fn has_gaps(&self) -> bool {
-        self.actors
-            .iter()
-            .any(|(index, _)| self.clock.has_gaps(index))
-    }
-
-    /// Retires the actors with gaps that are closed and of which every owner durably has the same
-    /// dots. `runs` are the current runs of all members, if they are all known.
-    pub fn retire_closed(&mut self, env: &Env<'_>, redo: &mut Writer, owners: &[NodeId]) {
+    pub fn retirable(&self, env: &Env<'_>, owners: &[NodeId]) -> BTreeSet<ActorIndex> {
         let Some(runs) = &env.view.runs else {
-            return;
+            return BTreeSet::new();
         };
-        let candidates: Vec<ActorIndex> = self
-            .actors
+        self.actors
             .iter()
             .filter(|(index, _)| self.clock.has_gaps(*index))
             .filter(|(_, actor)| !runs.contains(&actor.run()) || !env.keeps(10))
             .map(|(index, _)| index)
-            .collect();
-        for actor in candidates {
-            let dots = Self::of_actor(&self.clock, actor);
-            let same = |clock: &Clock| Self::of_actor(clock, actor) == dots;
-            let agreed = same(&self.durable)
-                && owners.iter().all(|owner| {
-                    self.peers
-                        .get(owner)
-                        .is_some_and(|peer| peer.ready && same(&peer.durable))
-                });
-            if agreed || !env.keeps(10) {
-                self.retiring.insert(actor, dots);
-                self.retire(redo, actor);
-            }
+            .filter(|actor| self.is_agreed(owners, *actor) || !env.keeps(10))
+            .collect()
+    }
+
+    /// Whether every owner durably has the dots of `actor` that this copy has, and no others.
+    fn is_agreed(&self, owners: &[NodeId], actor: ActorIndex) -> bool {
+        let dots = Self::of_actor(&self.clock, actor);
+        let same = |clock: &Clock| Self::of_actor(clock, actor) == dots;
+        same(&self.durable)
+            && owners.iter().all(|owner| {
+                let peer = self.peers.get(owner);
+                peer.is_some_and(|peer| peer.ready && same(&peer.durable))
+            })
+    }
+
+    /// Retires those of the actors in `due` that still may.
+    pub fn retire_closed(
+        &mut self,
+        env: &Env<'_>,
+        redo: &mut Writer,
+        owners: &[NodeId],
+        due: &BTreeSet<ActorIndex>,
+    ) {
+        for actor in self.retirable(env, owners).intersection(due).copied() {
+            self.retiring
+                .insert(actor, Self::of_actor(&self.clock, actor));
+            self.retire(redo, actor);
         }
     }
 
@@ -72,8 +79,7 @@ impl Copy {
     /// Another owner counts all dots of the actors of `dots` as seen: done here, too, if this copy has
     /// exactly those. Says whether that was so.
     pub fn follow_retirement(&mut self, redo: &mut Writer, dots: &Clock) -> bool {
-        let actors: std::collections::BTreeSet<ActorIndex> =
-            dots.ranges().map(|(actor, ..)| actor).collect();
+        let actors: BTreeSet<ActorIndex> = dots.ranges().map(|(actor, ..)| actor).collect();
         let mut all = true;
         for actor in actors {
             if self.clock.is_retired(actor) {

@@ -1,5 +1,8 @@
 //! What a copy may forget: log entries behind the watermark, and resets that are settled.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
 use larder_crdt::{Clock, Dot, Row, Value, Writer};
 
 use super::Copy;
@@ -55,7 +58,46 @@ impl Copy {
         (covered || !env.keeps(8)).then_some(watermark)
     }
 
-    /// Forgets resets that are settled: counters that are all reset, removed documents whose time
+    /// The resets that may be forgotten as far as the owners tell. Each call looks at some of them, and
+    /// the next one at those behind: removed documents may have to stay for long.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn settled_resets(
+        &mut self,
+        env: &Env<'_>,
+        owners: &[NodeId],
+    ) -> Result<BTreeSet<Dot>, StoreError> {
+        let mut found = BTreeSet::new();
+        if self.resets.is_empty() {
+            return Ok(found);
+        }
+        let Some(settled) = self.settled(env, owners) else {
+            return Ok(found);
+        };
+        let from = self.settle_after.map_or(Bound::Unbounded, Bound::Excluded);
+        let some: Vec<(Dot, RowKey)> = self
+            .resets
+            .range((from, Bound::Unbounded))
+            .take(SETTLE_ROWS_MAX)
+            .map(|(dot, key)| (*dot, key.clone()))
+            .collect();
+        self.settle_after = some.last().map(|(dot, _)| *dot);
+        for (dot, key) in some {
+            let row = self.rows.get(env.store, &key)?;
+            let over = || {
+                Kind::BOTH
+                    .iter()
+                    .flat_map(|kind| kind.forgettable(&row, &settled, env))
+            };
+            if !row.contains(dot) || over().any(|over| over == dot) {
+                found.insert(dot);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Forgets those of the resets in `due` that are settled: counters that are all reset, removed documents whose time
     /// is over. This removes nothing from anybody's view and takes no dot.
     ///
     /// # Errors
@@ -65,18 +107,15 @@ impl Copy {
         env: &Env<'_>,
         redo: &mut Writer,
         owners: &[NodeId],
+        due: &BTreeSet<Dot>,
     ) -> Result<(), StoreError> {
-        if self.resets.is_empty() {
-            return Ok(());
-        }
         let Some(settled) = self.settled(env, owners) else {
             return Ok(());
         };
         let due: Vec<(Dot, RowKey)> = self
             .resets
             .iter()
-            .filter(|(dot, _)| settled.contains(**dot))
-            .take(SETTLE_ROWS_MAX)
+            .filter(|(dot, _)| due.contains(*dot) && settled.contains(**dot))
             .map(|(dot, key)| (*dot, key.clone()))
             .collect();
         for (dot, key) in due {
@@ -104,7 +143,7 @@ impl Copy {
             if !row.contains(dot) {
                 return false;
             }
-            let over: Vec<Dot> = [Kind::Counter, Kind::Document]
+            let over: Vec<Dot> = Kind::BOTH
                 .into_iter()
                 .flat_map(|kind| kind.forgettable(row, settled, env))
                 .collect();
@@ -134,6 +173,8 @@ enum Kind {
 }
 
 impl Kind {
+    const BOTH: [Self; 2] = [Self::Counter, Self::Document];
+
     fn is_of(self, value: &Value) -> bool {
         match self {
             Self::Counter => matches!(value, Value::Counter(_)),
@@ -143,7 +184,11 @@ impl Kind {
 
     /// The resets of a row that may be forgotten.
     fn forgettable(self, row: &Row, settled: &Clock, env: &Env<'_>) -> Vec<Dot> {
-        let of_kind = || row.siblings().iter().filter(|sibling| self.is_of(&sibling.value));
+        let of_kind = || {
+            row.siblings()
+                .iter()
+                .filter(|sibling| self.is_of(&sibling.value))
+        };
         let mut going: Vec<Dot> = of_kind()
             .filter(|sibling| is_over(&sibling.value, env) && settled.contains(sibling.dot))
             .map(|sibling| sibling.dot)
@@ -177,9 +222,9 @@ fn is_over(value: &Value, env: &Env<'_>) -> bool {
 /// Whether a sibling holds something that `reset` has reset.
 fn needs(sibling: &Value, reset: &Value) -> bool {
     match (sibling, reset) {
-        (Value::Counter(counter), Value::Counter(reset)) => {
-            reset.births().any(|birth| counter.births().any(|other| other == birth))
-        }
+        (Value::Counter(counter), Value::Counter(reset)) => reset
+            .births()
+            .any(|birth| counter.births().any(|other| other == birth)),
         (Value::Document(document), Value::Document(reset)) => {
             let mut joined = (**document).clone();
             joined.join(reset);

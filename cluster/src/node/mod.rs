@@ -285,8 +285,10 @@ impl Node {
                 });
                 Ok(())
             }
-            Message::Ask(partition) => {
-                self.act(&env, partition, |p, env, out| p.acknowledge(env, out, peer));
+            Message::Ask(partition, asked) => {
+                self.act(&env, partition, |p, env, out| {
+                    p.on_ask(env, out, peer, asked)
+                });
                 Ok(())
             }
             Message::Delta(partition, delta) => self

@@ -23,6 +23,8 @@ pub struct Acknowledgement {
     pub refused: Option<Clock>,
     /// Whether the node stands in for owners, with a copy that they may lack.
     pub stands_in: bool,
+    /// The number of the question that this answers; 0 if none was asked.
+    pub asked: u64,
 }
 
 impl Acknowledgement {
@@ -32,6 +34,7 @@ impl Acknowledgement {
         self.actors.encode(writer);
         self.durable.encode(writer);
         writer.u8(u8::from(self.stands_in));
+        writer.varint(self.asked);
         writer.u8(u8::from(self.refused.is_some()));
         if let Some(clock) = &self.refused {
             clock.encode(writer);
@@ -50,6 +53,7 @@ impl Acknowledgement {
         let actors = ActorTable::decode(reader, ACTORS_PER_PARTITION_MAX)?;
         let durable = Clock::decode(reader, actors.len())?;
         let stands_in = reader.u8()? != 0;
+        let asked = reader.varint()?;
         let refused = match reader.u8()? {
             0 => None,
             1 => Some(Clock::decode(reader, actors.len())?),
@@ -61,6 +65,7 @@ impl Acknowledgement {
             durable,
             refused,
             stands_in,
+            asked,
         })
     }
 }
@@ -81,6 +86,7 @@ impl Partition {
                 },
                 refused: None,
                 stands_in,
+                asked: 0,
             },
             None => Acknowledgement {
                 copy: None,
@@ -88,6 +94,7 @@ impl Partition {
                 durable: Clock::new(),
                 refused: None,
                 stands_in,
+                asked: 0,
             },
         }
     }
@@ -98,6 +105,13 @@ impl Partition {
             peer,
             Message::Acknowledge(self.id, self.acknowledgement(env)),
         ));
+    }
+
+    /// Answers a question about this node's copy.
+    pub fn on_ask(&self, env: &Env<'_>, out: &mut Output, from: NodeId, asked: u64) {
+        let mut told = self.acknowledgement(env);
+        told.asked = asked;
+        out.sends.push((from, Message::Acknowledge(self.id, told)));
     }
 
     pub(super) fn refuse(&self, env: &Env<'_>, out: &mut Output, peer: NodeId) {
@@ -115,11 +129,7 @@ impl Partition {
         told: &Acknowledgement,
     ) {
         self.ready.insert(from, told.copy.is_some());
-        if told.stands_in {
-            self.stand_ins.insert(from);
-        } else {
-            self.stand_ins.remove(&from);
-        }
+        self.note_word(env, from, told);
         if let Some(main) = self.main.as_mut() {
             let translation = main.translation(&told.actors, &mut out.redo);
             let translate = |clock: &Clock| clock.translate(&translation);

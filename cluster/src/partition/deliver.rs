@@ -87,7 +87,7 @@ impl Partition {
         }
         for peer in self.receivers(env) {
             if self.is_unheard(peer) {
-                out.sends.push((peer, Message::Ask(self.id)));
+                out.sends.push((peer, Message::Ask(self.id, 0)));
                 continue;
             }
             if crowded(peer) {
@@ -172,7 +172,7 @@ impl Partition {
         let known = main.peers.entry(peer).or_default();
         let old_ms = 2 * env.settings.resend_after_ms + env.settings.anti_entropy_interval_ms;
         if env.now.monotonic_ms.saturating_sub(known.told_ms) > old_ms {
-            out.sends.push((peer, Message::Ask(self.id)));
+            out.sends.push((peer, Message::Ask(self.id, 0)));
             return;
         }
         let again = known.offered_ms.is_none_or(|at| {

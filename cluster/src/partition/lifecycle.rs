@@ -26,60 +26,9 @@ impl Partition {
         self.trim(env);
         self.end_what_is_handed_over(env, out);
         if self.is_ready(env) {
-            let owners: Vec<NodeId> = env.other_owners(self.id).collect();
-            let complete = self.knows_all_copies(env);
-            if !complete {
-                self.ask_for_copies(env, out);
-            }
-            let main = self
-                .main
-                .as_mut()
-                .expect("a ready partition has a main copy");
-            if complete || !env.keeps(8) {
-                main.forget_resets(env, &mut out.redo, &owners)?;
-            }
-            if complete || !env.keeps(10) {
-                main.retire_closed(env, &mut out.redo, &owners);
-            }
-            main.forget_retired(&owners);
+            self.forget_settled(env, out)?;
         }
         Ok(())
-    }
-
-    /// Whether every member has told what it has of the partition, and only owners have a copy: an old
-    /// owner may still hold a change that was made before a reset was seen there.
-    fn knows_all_copies(&self, env: &Env<'_>) -> bool {
-        let owners = env.view.ownership.owners(self.id);
-        env.view.layout.nodes().all(|(node, _)| {
-            node == env.node
-                || (env.view.up.contains(&node)
-                    && !self.stand_ins.contains(&node)
-                    && match self.ready.get(&node) {
-                        None => false,
-                        Some(has_copy) => *has_copy == owners.contains(&node),
-                    })
-        })
-    }
-
-    /// Asks the members that have not told of their copies, or told of one that owners may lack, if
-    /// something waits to be forgotten.
-    fn ask_for_copies(&self, env: &Env<'_>, out: &mut Output) {
-        if self
-            .main
-            .as_ref()
-            .is_none_or(|main| main.resets.is_empty() && !main.has_gaps())
-        {
-            return;
-        }
-        let owners = env.view.ownership.owners(self.id);
-        for (node, _) in env.view.layout.nodes() {
-            let can_tell = node != env.node && env.view.up.contains(&node);
-            let told = self.ready.get(&node) == Some(&owners.contains(&node));
-            if can_tell && (!told || self.stand_ins.contains(&node)) {
-                out.sends
-                    .push((node, crate::message::Message::Ask(self.id)));
-            }
-        }
     }
 
     /// A copy that this node kept while others owned the partition is not whole any more: it waits
@@ -130,7 +79,7 @@ impl Partition {
             for member in &others {
                 if env.view.up.contains(member) && !self.ready.contains_key(member) {
                     out.sends
-                        .push((*member, crate::message::Message::Ask(self.id)));
+                        .push((*member, crate::message::Message::Ask(self.id, 0)));
                 }
             }
             let told =

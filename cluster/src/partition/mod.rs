@@ -14,6 +14,7 @@
 //! ```
 
 mod acknowledge;
+mod clearing;
 mod deliver;
 mod lifecycle;
 mod open;
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use larder_crdt::{Dot, HybridClock, Stamp, Writer};
 
 pub use acknowledge::Acknowledgement;
+pub use clearing::Clearing;
 pub(crate) use open::damaged;
 pub use sync::SyncPoint;
 pub use transfer::{Feed, Range, Staged};
@@ -119,8 +121,8 @@ pub struct Partition {
     pub feeds: BTreeMap<NodeId, Feed>,
     /// Which nodes said on the current link that they have a ready copy, and which that they have none.
     pub ready: BTreeMap<NodeId, bool>,
-    /// Which of them said that they have a fallback's copy.
-    pub stand_ins: BTreeSet<NodeId>,
+    /// What waits to be forgotten until all members have said a word.
+    pub clearing: Clearing,
     /// Keys whose changes are to be told.
     pub watched: BTreeSet<RowKey>,
     /// Copies that ended since the last checkpoint.
@@ -149,7 +151,7 @@ impl Partition {
             staged: None,
             feeds: BTreeMap::new(),
             ready: BTreeMap::new(),
-            stand_ins: BTreeSet::new(),
+            clearing: Clearing::default(),
             watched: BTreeSet::new(),
             dropped: Vec::new(),
             dropping: Vec::new(),
@@ -289,7 +291,6 @@ impl Partition {
     /// On a new or broken link: what the peer had told before no longer counts.
     pub fn forget_peer(&mut self, peer: NodeId) {
         self.ready.remove(&peer);
-        self.stand_ins.remove(&peer);
         self.feeds.remove(&peer);
         for copy in [self.main.as_mut(), self.fallback.as_mut()]
             .into_iter()
@@ -306,11 +307,19 @@ impl Partition {
     pub fn durable_copies(&self, written: &Written) -> usize {
         let count = |copy: &Copy| {
             let dots = copy.known_whole(&written.dots.clock, &written.dots.actors)?;
-            let peers = copy.peers.values().filter(|peer| peer.durable.covers(&dots));
+            let peers = copy
+                .peers
+                .values()
+                .filter(|peer| peer.durable.covers(&dots));
             Some(peers.count() + usize::from(copy.durable.covers(&dots)))
         };
         let copies = [self.main.as_ref(), self.fallback.as_ref()];
-        copies.into_iter().flatten().filter_map(count).max().unwrap_or(0)
+        copies
+            .into_iter()
+            .flatten()
+            .filter_map(count)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Appends an encoded log for tests and operators: how much of it there is.

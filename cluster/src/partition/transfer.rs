@@ -195,7 +195,11 @@ impl Partition {
         if turn == 0 {
             // A repeated call must not begin the feed anew: what changed since the first range would
             // be in neither of the two.
-            if self.feeds.get(&from).is_some_and(|feed| feed.transfer >= transfer) {
+            if self
+                .feeds
+                .get(&from)
+                .is_some_and(|feed| feed.transfer >= transfer)
+            {
                 return Ok(());
             }
             if self.feeds.len() >= TRANSFERS_MAX && !self.feeds.contains_key(&from) {
