@@ -85,6 +85,12 @@ impl Node {
         &self.facts.id
     }
 
+    /// The beginning of its name in the cluster: enough for people, and for DEBUG LINK.
+    #[must_use]
+    pub fn short_id(&self) -> &str {
+        self.facts.id.get(..8).unwrap_or(&self.facts.id)
+    }
+
     /// Its port for clients.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -115,7 +115,7 @@ fn cut(walk: &Walk<'_>) -> Checked {
     walk.screen.say(&format!(
         "Six links lead from {n4} and {n5} to the other three nodes. DEBUG LINK cuts them:"
     ));
-    let id = walk.cluster.node(CUT_OFF[0]).id();
+    let id = walk.cluster.node(CUT_OFF[0]).short_id();
     says(walk, MANY, &["DEBUG", "LINK", id, "cut"], "OK")?;
     walk.step("all six links cut, at both ends", || {
         walk.cluster.cut(&CUT_OFF)
@@ -233,7 +233,7 @@ fn compare(walk: &Walk<'_>, home: &Household) -> Checked {
 
 fn heal(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
     walk.screen.say("Heal the links, and look again:");
-    let id = walk.cluster.node(CUT_OFF[0]).id();
+    let id = walk.cluster.node(CUT_OFF[0]).short_id();
     says(walk, MANY, &["DEBUG", "LINK", id, "heal"], "OK")?;
     walk.cluster.heal(&CUT_OFF)?;
     walk.step("all five nodes agree again", || {

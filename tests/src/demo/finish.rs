@@ -74,7 +74,7 @@ pub(super) fn stay(walk: &mut Walk<'_>) -> Checked {
 fn manual(walk: &Walk<'_>) -> Vec<String> {
     let port = |node: usize| walk.cluster.node(node).port();
     let last = walk.cluster.nodes.last();
-    let (id, pid) = (last.map(Node::id), last.and_then(Node::pid));
+    let (id, pid) = (last.map(Node::short_id), last.and_then(Node::pid));
     let (id, pid) = (id.unwrap_or_default(), pid.unwrap_or_default());
     let key = walk.households[0].key("list");
     let row =
