@@ -175,12 +175,20 @@ impl World {
             Message::Pulled(_, partition, _) => Some(*partition),
             _ => None,
         };
+        let told = match &message {
+            Message::Acknowledge(partition, _) => Some(*partition),
+            _ => None,
+        };
+        let before = told.map(|partition| checkers::handover::before(self, to, partition));
         let now = self.clock_of(to);
         let peer = self.members[from].id;
         if node.on_message(peer, message, now).is_err() {
             self.members[to].disk_failed = true;
         }
         self.settle(to);
+        if let (Some(partition), Some(before)) = (told, before) {
+            checkers::handover::check(self, to, partition, &before);
+        }
         if let Some(partition) = partition {
             checkers::groups::check(self, to, partition);
             checkers::clocks::check_sometimes(self, to, partition);

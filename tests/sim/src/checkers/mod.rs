@@ -9,6 +9,7 @@ pub mod documents;
 pub mod dots;
 pub mod durability;
 pub mod groups;
+pub mod handover;
 pub mod resurrection;
 pub mod rest;
 
