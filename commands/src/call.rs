@@ -36,14 +36,14 @@ pub struct Call<'c, 'a, 'b> {
     pub contexts: &'c ContextKey,
     /// Whether the states of other replicas were asked for before.
     pub has_pulled: bool,
-    /// The place of the first key, which the plan has computed.
-    pub first: Option<(usize, KeyPlace)>,
+    /// The places of the keys by their positions, which the plan has computed.
+    pub places: &'c [(usize, KeyPlace)],
 }
 
 impl<'c, 'a, 'b> Call<'c, 'a, 'b> {
     /// A call of what was planned. `transaction` must hold the plan's partitions.
     pub(crate) fn new(
-        plan: &Plan,
+        plan: &'c Plan,
         args: Args<'c>,
         transaction: &'c mut Transaction<'a, 'b>,
         reply: &'c mut Reply,
@@ -58,7 +58,7 @@ impl<'c, 'a, 'b> Call<'c, 'a, 'b> {
             reply,
             contexts,
             has_pulled: false,
-            first: plan.first,
+            places: &plan.places,
         }
     }
 
@@ -83,12 +83,12 @@ impl<'c, 'a, 'b> Call<'c, 'a, 'b> {
     pub fn place_in(&self, index: usize, database: u8) -> Place {
         let key = self.arg(index);
         assert!(key.len() <= KEY_BYTES_MAX, "the plan refuses longer keys");
-        match self.first {
-            Some((first, token)) if first == index => {
-                self.transaction.place_of(token, database, key)
-            }
-            _ => self.transaction.place_of(KeyPlace::of(key), database, key),
-        }
+        let known = self.places.binary_search_by_key(&index, |(position, _)| *position);
+        let token = match known.ok().and_then(|at| self.places.get(at)) {
+            Some((_, token)) => *token,
+            None => KeyPlace::of(key),
+        };
+        self.transaction.place_of(token, database, key)
     }
 
     /// The row of an element, expired siblings included.

@@ -24,8 +24,8 @@ pub struct Plan {
     pub number: usize,
     /// The partitions of its keys, ascending, each once.
     pub partitions: SmallVec<[PartitionId; 4]>,
-    /// The position and place of its first key.
-    pub first: Option<(usize, KeyPlace)>,
+    /// The positions and places of its keys.
+    pub places: SmallVec<[(usize, KeyPlace); 1]>,
     /// What its arguments ask of replicas.
     pub asked: Asked,
 }
@@ -49,7 +49,7 @@ pub fn plan(args: Args<'_>, partitions: Partitions) -> Result<Plan, CommandError
         command,
         number,
         partitions: SmallVec::new(),
-        first: None,
+        places: SmallVec::new(),
         asked,
     };
     for spec in command.keys {
@@ -60,7 +60,7 @@ pub fn plan(args: Args<'_>, partitions: Partitions) -> Result<Plan, CommandError
             }
             let place = KeyPlace::of(key);
             plan.partitions.push(place.partition(partitions));
-            plan.first.get_or_insert((position, place));
+            plan.places.push((position, place));
         }
     }
     if plan.partitions.len() > 1 {
@@ -113,7 +113,7 @@ impl Plan {
     /// The row of its first key: what other replicas are asked for.
     #[must_use]
     pub fn pull(&self, args: Args<'_>, database: u8) -> Option<RowKey> {
-        let (position, place) = self.first?;
+        let (position, place) = *self.places.first()?;
         Some(RowKey::new(
             place.key_hash,
             database,
