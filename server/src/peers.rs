@@ -1,8 +1,8 @@
 //! What the nodes of the cluster tell each other of themselves, beside the layout: where clients
 //! reach them, and which release they run.
 //!
-//! It travels with the handshake of every link, as lines of `name value`; names that a node does not
-//! know it passes over.
+//! It travels with the handshake of every link, as lines of `name value`; names that a node does
+//! not know it passes over.
 
 use std::collections::BTreeMap;
 

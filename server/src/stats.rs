@@ -1,7 +1,7 @@
 //! What the node counts of its commands: per row of the table, per kind of error, per second.
 //!
-//! Totals for Prometheus are in [`crate::metrics`]; here is what only INFO shows, and the state that
-//! CONFIG RESETSTAT counts from.
+//! Totals for Prometheus are in [`crate::metrics`]; here is what only INFO shows, and the state
+//! that CONFIG RESETSTAT counts from.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -208,8 +208,8 @@ pub async fn sample(server: std::sync::Weak<Server>) {
     }
 }
 
-/// Counts of commands that follow each other on one connection and are of one row: they are added up
-/// first, so that a burst costs one visit of the shared numbers.
+/// Counts of commands that follow each other on one connection and are of one row: they are added
+/// up first, so that a burst costs one visit of the shared numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     number: usize,

@@ -69,7 +69,8 @@ async fn find_cluster(
             }
             Ok(Err(_)) => return Err(BootError::Link(LinkError::Closed)),
             Err(_) => {
-                tracing::warn!(join = ?settings.join.0, "no node of the cluster answers; trying on");
+                let join = settings.join.0.join(" ");
+                tracing::warn!(join, "no node of the cluster answers; trying on");
             }
         }
     }

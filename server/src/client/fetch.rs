@@ -1,8 +1,8 @@
 //! Writes of documents whose context is ahead of the node: what it lacks is fetched first.
 //!
-//! The command itself finds that out, changes nothing, and says [`FETCH_FIRST`] in place of a reply.
-//! Then it is submitted anew, to run when the states of all owners are joined. If some of them are
-//! out of reach, it runs on what is here: a write is always taken.
+//! The command itself finds that out, changes nothing, and says [`FETCH_FIRST`] in place of a
+//! reply. Then it is submitted anew, to run when the states of all owners are joined. If some of
+//! them are out of reach, it runs on what is here: a write is always taken.
 
 use larder_cluster::request::Reply as CoreReply;
 use larder_commands::args::OwnedArgs;

@@ -134,7 +134,7 @@ fn protocol(connection: &mut Connection, word: &[u8]) -> Outcome {
     let kinds: [(&str, Write); 11] = [
         ("string", |reply| reply.bulk(b"Hello World")),
         ("integer", |reply| reply.integer(12_345)),
-        ("double", |reply| reply.double(3.141)),
+        ("double", |reply| reply.double(1.5)),
         ("null", Reply::null),
         ("array", |reply| {
             reply.array(3);

@@ -1,8 +1,8 @@
 //! INFO: the reached node, in the sections and words that Redis's tools read, and sections of our
 //! own.
 //!
-//! A row holds a section's name and the function that writes its lines. What Redis has and Larder has
-//! no part of is left out, unless tools cannot do without it.
+//! A row holds a section's name and the function that writes its lines. What Redis has and Larder
+//! has no part of is left out, unless tools cannot do without it.
 
 mod larder;
 mod redis;

@@ -3,8 +3,8 @@
 //!
 //! What a command is like stands in its row of the table of commands; here is who runs it, by the
 //! row's name. A quick handler answers at once, among the other requests of its batch. A slow one
-//! runs alone: everything before it is answered first, and it may wait for the disk, for other nodes
-//! or for time to pass.
+//! runs alone: everything before it is answered first, and it may wait for the disk, for other
+//! nodes or for time to pass.
 
 mod across;
 mod client;

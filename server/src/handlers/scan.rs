@@ -1,8 +1,8 @@
 //! SCAN and KEYS: a walk over the partitions of the cluster, wherever they live.
 //!
 //! A small key space is spread thinly over many partitions, so more and more of them are asked at
-//! the same time until the page is full; what was asked in vain is thrown away. KEYS keeps its whole
-//! answer in memory, as it does in Redis: SCAN is for key spaces that do not fit.
+//! the same time until the page is full; what was asked in vain is thrown away. KEYS keeps its
+//! whole answer in memory, as it does in Redis: SCAN is for key spaces that do not fit.
 
 use larder_cluster::id::PartitionId;
 use larder_commands::args::Args;

@@ -1,7 +1,7 @@
 //! Slots: how clients of Redis clusters divide the keys, which no data here depends on.
 //!
-//! The 16,384 slots are handed evenly to the nodes in reach, so that such clients spread their load;
-//! any node serves any key.
+//! The 16,384 slots are handed evenly to the nodes in reach, so that such clients spread their
+//! load; any node serves any key.
 
 use larder_cluster::id::NodeId;
 use larder_cluster::token::hash_tag;

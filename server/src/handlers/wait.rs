@@ -1,7 +1,7 @@
 //! WAIT and WAITAOF: until other nodes hold what this connection has written.
 //!
-//! An empty write is sent to each partition that the connection has written to, and asks the core for
-//! as many durable copies as WAIT does: so the changes go out at once, and the peers' disks are
+//! An empty write is sent to each partition that the connection has written to, and asks the core
+//! for as many durable copies as WAIT does: so the changes go out at once, and the peers' disks are
 //! synced for them. Nodes that hold a change only in memory do not count, for WAIT neither: what
 //! Redis calls acknowledged is durable here.
 

@@ -31,7 +31,7 @@ pub(super) fn unwatch(connection: &mut Connection, args: Args<'_>) -> Outcome {
 
 /// `LCONFLICTS [key] [COUNT n]`. This release keeps no journal yet, so there is nothing to show.
 pub(super) fn conflicts(connection: &mut Connection, args: Args<'_>) -> Outcome {
-    let has_key = args.len() % 2 == 0;
+    let has_key = args.len().is_multiple_of(2);
     let options = args.from(if has_key { 2 } else { 1 });
     match (options.get(0), options.get(1)) {
         (None, _) => {}

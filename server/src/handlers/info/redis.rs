@@ -46,7 +46,7 @@ pub(super) fn server(server: &Server, lines: &mut Lines) {
     lines.add("uptime_in_days", uptime_s / 86_400);
     lines.add("hz", settings.hz);
     lines.add("configured_hz", settings.hz);
-    lines.add("lru_clock", clock_unix_ms() / 1000 & 0xff_ffff);
+    lines.add("lru_clock", (clock_unix_ms() / 1000) & 0xff_ffff);
     lines.add("executable", program.display());
     let file = server
         .runtime
