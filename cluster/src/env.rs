@@ -49,6 +49,9 @@ pub struct Settings {
     pub document_forget_after_ms: u64,
     /// About how many bytes one message of changes holds.
     pub delta_bytes_max: usize,
+    /// Rows that one message of a whole transfer holds, at most
+    /// [`TRANSFER_ROWS_MAX`](crate::limits::TRANSFER_ROWS_MAX).
+    pub transfer_rows_max: usize,
     /// Bytes of decoded objects that are kept in memory, all partitions together.
     pub cache_bytes_max: usize,
     /// Conflicts that the journal of a node holds.
@@ -68,6 +71,7 @@ impl Default for Settings {
             max_clock_drift_ms: 60_000,
             document_forget_after_ms: 400 * 24 * 3_600_000,
             delta_bytes_max: 256 << 10,
+            transfer_rows_max: crate::limits::TRANSFER_ROWS_MAX,
             cache_bytes_max: 256 << 20,
             conflicts_max: 1_000,
             broken_rule: BrokenRule::default(),

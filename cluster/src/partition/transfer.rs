@@ -330,10 +330,11 @@ fn next_range(
     feed: &mut Feed,
     receiver: NodeId,
 ) -> Result<NextRange, StoreError> {
+    let rows_max = env.settings.transfer_rows_max.clamp(1, TRANSFER_ROWS_MAX);
     if !feed.scanned {
         let (rows, more) = main
             .rows
-            .range(env.store, feed.after.as_ref(), TRANSFER_ROWS_MAX)?;
+            .range(env.store, feed.after.as_ref(), rows_max)?;
         feed.after = rows.last().map(|(key, _)| key.clone());
         feed.scanned = !more || rows.is_empty();
         let touched = main.touched.entry(receiver).or_default();
@@ -344,7 +345,7 @@ fn next_range(
     }
     let mut touched = main.touched.remove(&receiver).unwrap_or_default();
     let mut rows = Vec::new();
-    while rows.len() < TRANSFER_ROWS_MAX {
+    while rows.len() < rows_max {
         let Some(key) = touched.0.pop_first() else {
             break;
         };

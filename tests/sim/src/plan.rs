@@ -94,6 +94,7 @@ impl Plan {
             transfer_timeout_ms: dice.between(60, 500),
             request_timeout_ms: dice.between(40, 400),
             delta_bytes_max: if dice.chance(0.5) { 256 << 10 } else { dice.between(1, 2_000) as usize },
+            transfer_rows_max: if dice.chance(0.5) { 512 } else { 1 + dice.below(4) },
             cache_bytes_max: if dice.chance(0.5) { 0 } else { dice.between(0, 4_000) as usize },
             broken_rule: broken,
             ..Settings::default()
