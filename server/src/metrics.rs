@@ -232,8 +232,8 @@ where
 pub fn docs(lines: &[String]) -> String {
     format!(
         "# Metrics\n\nMade from the tables in `server/src/metrics.rs`; edit those.\n\nThe page \
-         `/metrics` on `metrics-port` (off by default) shows them to Prometheus.\n\n| metric | kind \
-         | meaning |\n| --- | --- | --- |\n{}",
+         `/metrics` on `metrics-port` (off by default) shows them to Prometheus.\n\n\
+         | metric | kind | meaning |\n| --- | --- | --- |\n{}",
         lines.concat()
     )
 }

@@ -2,8 +2,8 @@
 //!
 //! It comes from the environment, from the file that `cluster-secret-file` names, or from
 //! `cluster-secret` in the data directory, which a node makes for itself on its first start. A
-//! secret of a node's own making is known to nobody else, so such a node has no peers to expect from
-//! outside and listens on loopback only.
+//! secret of a node's own making is known to nobody else, so such a node has no peers to expect
+//! from outside and listens on loopback only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -6,8 +6,8 @@
 //!
 //! A row holds the name, type, default and meaning of a setting, and when it may change. The file,
 //! the environment, the flags with `--help`, CONFIG GET, SET and REWRITE, `docs/settings.md` and
-//! `docs/larder.toml` are made from the rows: to add a setting, add a row. What Redis has and Larder
-//! answers in another way stands in [`foreign`].
+//! `docs/larder.toml` are made from the rows: to add a setting, add a row. What Redis has and
+//! Larder answers in another way stands in [`foreign`].
 
 pub mod check;
 pub mod docs;
@@ -70,7 +70,8 @@ settings! {
     bind: Words = "bind" "127.0.0.1 -::1", Start;
     /// Refuse clients from other machines as long as no password is set.
     protected_mode: bool = "protected-mode" "yes", Live;
-    /// The password that AUTH and HELLO ask for; none if empty. Not a flag, as others can see flags.
+    /// The password that AUTH and HELLO ask for; none if empty. Not a flag, as others can see
+    /// flags.
     requirepass: Secret = "requirepass" "", Live;
     /// Connections of clients at a time.
     maxclients: u64 = "maxclients" "10000", Live, 1..=4294967295;
@@ -82,8 +83,10 @@ settings! {
     tcp_backlog: u64 = "tcp-backlog" "511", Start, 0..=2147483647;
     /// The longest argument and the longest value.
     proto_max_bulk_len: Bytes = "proto-max-bulk-len" "512mb", Live, 1048576..=536870912;
-    /// Bytes of one client's request that may wait for the rest of it; beyond, the client is cut off.
-    client_query_buffer_limit: Bytes = "client-query-buffer-limit" "1gb", Live, 1048576..=4294967295;
+    /// Bytes of one client's request that may wait for the rest of it; beyond, the client is cut
+    /// off.
+    client_query_buffer_limit: Bytes = "client-query-buffer-limit" "1gb", Live,
+        1048576..=4294967295;
     /// Bytes of replies that may wait for one client, by class: hard limit, soft limit, and seconds
     /// that the soft one may be passed. Larder has no clients of class `slave`.
     client_output_buffer_limit: BufferLimits = "client-output-buffer-limit"
@@ -167,7 +170,8 @@ settings! {
     /// Seconds that a shutdown waits for changes to reach the other replicas.
     shutdown_timeout: u64 = "shutdown-timeout" "10", Live, 0..=2147483647;
     /// Microseconds from which on a command is noted in SLOWLOG; -1 notes none.
-    slowlog_log_slower_than: i64 = "slowlog-log-slower-than" "10000", Live, -1..=9223372036854775807;
+    slowlog_log_slower_than: i64 = "slowlog-log-slower-than" "10000", Live,
+        -1..=9223372036854775807;
     /// Commands that SLOWLOG holds.
     slowlog_max_len: u64 = "slowlog-max-len" "128", Live, 0..=1000000;
     /// Milliseconds from which on an event is noted in LATENCY; 0 notes none.

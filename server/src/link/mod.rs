@@ -49,7 +49,8 @@ pub use outbox::Sent;
 use table::Table;
 
 /// What happens on links. Calls for one peer come one after another and in order: up, messages,
-/// down. Calls come on the runtime's threads: like a command's handler, they must not wait for long.
+/// down. Calls come on the runtime's threads: like a command's handler, they must not wait for
+/// long.
 pub trait LinkEvents: Send + Sync + 'static {
     /// There is a link to `peer` from now on; `info` is what the peer says of itself.
     fn on_up(&self, peer: NodeId, info: Bytes);

@@ -27,8 +27,8 @@ pub(super) struct LinkKey {
 /// Whether `new` takes the place of `existing` at node `own`.
 ///
 /// When both sides dial at once, both must keep the same link: the one that the smaller node
-/// dialled. In the same direction the newer one counts, as its dialler knows that the older is gone;
-/// and so it does from another start of the peer's process.
+/// dialled. In the same direction the newer one counts, as its dialler knows that the older is
+/// gone; and so it does from another start of the peer's process.
 pub(super) fn replaces(own: NodeId, existing: LinkKey, new: LinkKey) -> bool {
     if existing.run != new.run || existing.is_dialled == new.is_dialled {
         return true;

@@ -5,8 +5,8 @@
 //! SET "a\x00\n" b"c d"      → SET, a 00 0a, bc d
 //! ```
 //!
-//! This is Redis's `sdssplitargs`, byte for byte: a zero byte ends the line, and only blanks between
-//! words may be vertical tabs or form feeds.
+//! This is Redis's `sdssplitargs`, byte for byte: a zero byte ends the line, and only blanks
+//! between words may be vertical tabs or form feeds.
 
 use larder_commands::args::ArgRange;
 
