@@ -179,11 +179,15 @@ impl Node {
     pub fn evict(&self) {
         let budget = self.settings().cache_bytes_max;
         let mut total: usize = self.cached_bytes();
-        for partition in &self.partitions {
+        // Each call goes on behind the partition where the last one ended, so that none is favoured.
+        for _ in 0..self.partitions.len() {
             if total <= budget {
                 return;
             }
-            total -= partition.lock().evict(total - budget);
+            let hand = self.evict_hand.fetch_add(1, Ordering::Relaxed);
+            if let Some(partition) = self.partitions.get(hand % self.partitions.len()) {
+                total -= partition.lock().evict(total - budget);
+            }
         }
     }
 

@@ -18,7 +18,7 @@ mod swim;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -56,6 +56,8 @@ pub struct Node {
     swim: Mutex<swim::Swim>,
     redo_end: AtomicU64,
     layout_version: AtomicU64,
+    /// The partition whose rows are evicted next.
+    evict_hand: AtomicUsize,
 }
 
 /// Peers with a link, and those of them that cannot take more now.
