@@ -8,11 +8,14 @@ use crate::member::Fate;
 use crate::network::Place;
 use crate::world::World;
 
+/// What a fault does.
+type Act = fn(&mut World);
+
 impl World {
     /// One step of bad luck.
     pub fn misfortune(&mut self) {
         let faults = self.faults.clone();
-        let rows: [(f64, fn(&mut Self)); 18] = [
+        let rows: [(f64, Act); 18] = [
             (faults.break_link, Self::fault_break_link),
             (faults.cut_one_way, Self::fault_cut_one_way),
             (faults.cut_in_two, Self::fault_cut_in_two),
@@ -118,13 +121,20 @@ impl World {
         self.members[place].paused = true;
         let lasts = self.dice.between(1, 800);
         let life = self.members[place].life;
-        self.trace.line(self.now_ms, || format!("{place} is stopped for {lasts} ms"));
+        self.trace
+            .line(self.now_ms, || format!("{place} is stopped for {lasts} ms"));
         self.later(lasts, Event::Resume { node: place, life });
         if self.dice.chance(0.7) {
             for peer in self.running() {
                 if peer != place {
                     let noticed = self.dice.between(10, 200);
-                    self.later(noticed, Event::Detect { from: place, to: peer });
+                    self.later(
+                        noticed,
+                        Event::Detect {
+                            from: place,
+                            to: peer,
+                        },
+                    );
                 }
             }
         }
@@ -157,7 +167,8 @@ impl World {
 
     fn fault_disk_full(&mut self) {
         if let Some(place) = self.any_running() {
-            self.trace.line(self.now_ms, || format!("{place} has a full disk"));
+            self.trace
+                .line(self.now_ms, || format!("{place} has a full disk"));
             self.members[place].store.fail_writes(StoreError::Full);
         }
     }
@@ -172,7 +183,11 @@ impl World {
     }
 
     fn fault_lose_disk(&mut self) {
-        let place = if self.running().len() > 1 { self.any_running() } else { None };
+        let place = if self.running().len() > 1 {
+            self.any_running()
+        } else {
+            None
+        };
         let lost = self.members.iter().any(|member| member.fate == Fate::Lost);
         if let Some(place) = place.filter(|_| self.plan.reckless || !lost) {
             self.lose_disk(place);
@@ -209,7 +224,9 @@ impl World {
             2 => self.dice.between(0, 240_000) as i64 - 120_000,
             _ => self.dice.pick(&[YEAR_MS, -YEAR_MS]).unwrap_or(0),
         };
-        self.trace.line(self.now_ms, || format!("{place} has its clock off by {skew} ms"));
+        self.trace.line(self.now_ms, || {
+            format!("{place} has its clock off by {skew} ms")
+        });
         self.members[place].clock.skew_ms = skew;
     }
 

@@ -13,7 +13,9 @@ impl Dice {
     /// The dice of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed) }
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+        }
     }
 
     /// True with this probability.
@@ -38,7 +40,11 @@ impl Dice {
 
     /// One of `choices`; none if there are none.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> Option<T> {
-        if choices.is_empty() { None } else { Some(choices[self.below(choices.len())]) }
+        if choices.is_empty() {
+            None
+        } else {
+            Some(choices[self.below(choices.len())])
+        }
     }
 
     /// 128 random bits.

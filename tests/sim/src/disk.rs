@@ -38,7 +38,10 @@ pub fn held(store: &MemoryStore, history: &mut History) -> Held {
     let mut each = |_, redo: &[u8]| {
         let mut reader = Reader::new(redo);
         while !reader.is_empty() {
-            apply(&mut copies, Entry::decode(&mut reader).expect("a node has written it"));
+            apply(
+                &mut copies,
+                Entry::decode(&mut reader).expect("a node has written it"),
+            );
         }
         Ok(())
     };
@@ -56,7 +59,13 @@ pub fn held(store: &MemoryStore, history: &mut History) -> Held {
 /// What the disk would hold after a power cut now.
 #[must_use]
 pub fn held_durably(store: &MemoryStore, history: &mut History) -> Held {
-    held(&store.crash_power(Survivors { records: 0, parts: 0 }), history)
+    held(
+        &store.crash_power(Survivors {
+            records: 0,
+            parts: 0,
+        }),
+        history,
+    )
 }
 
 /// All rows of a copy, in order.
@@ -79,7 +88,11 @@ pub fn rows_of(copy: &Copy, store: &dyn Store) -> Vec<(RowKey, Row)> {
 }
 
 fn seen(image: CopyImage) -> Seen {
-    Seen { role: image.role, actors: image.actors, clock: image.clock }
+    Seen {
+        role: image.role,
+        actors: image.actors,
+        clock: image.clock,
+    }
 }
 
 fn apply(copies: &mut BTreeMap<Slot, Seen>, entry: Entry) {
@@ -125,7 +138,9 @@ pub fn describe(store: &MemoryStore, partition: PartitionId) -> String {
     for (slot, bytes) in store.stored().expect("memory does not fail").copies {
         if slot.partition == partition {
             let image = CopyImage::decode(&mut Reader::new(&bytes));
-            let rows = store.rows(slot, None, usize::MAX).expect("memory does not fail");
+            let rows = store
+                .rows(slot, None, usize::MAX)
+                .expect("memory does not fail");
             let keys: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
             lines.push(format!("checkpoint {}: {image:?} {keys:?}", slot.number));
         }

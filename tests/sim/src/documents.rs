@@ -1,8 +1,8 @@
 //! Commands on documents, and whether each honoured its context.
 
+use larder_cluster::copy::Edit;
 use larder_cluster::store::StoreError;
 use larder_cluster::transaction::{Place, Transaction};
-use larder_cluster::copy::Edit;
 use larder_crdt::context::{ContextKey, ContextSeal, Seen};
 use larder_crdt::types::document_causal::{
     DocDot, Document, DocumentError, LeafValue, Pointer, Signer, leaves_of,
@@ -40,7 +40,9 @@ pub(crate) fn joined(row: &Row) -> Document {
 
 /// What a client is told: the context, and what shows.
 fn told(key: &[u8], seen: &Seen, shown: Option<serde_json::Value>) -> Vec<u8> {
-    json!([seal(key).encode(seen), shown.unwrap_or_else(|| json!({}))]).to_string().into_bytes()
+    json!([seal(key).encode(seen), shown.unwrap_or_else(|| json!({}))])
+        .to_string()
+        .into_bytes()
 }
 
 /// LGET.
@@ -61,13 +63,17 @@ pub(crate) fn write(
     let seen = match seal(key).decode(write.context.as_bytes()) {
         Ok(seen) => seen,
         Err(error) => {
-            run.history.complain(|| format!("a context that was handed out was refused: {error}"));
+            run.history
+                .complain(|| format!("a context that was handed out was refused: {error}"));
             return Ok(b"-BADCONTEXT".to_vec());
         }
     };
     let before = joined(transaction.row(place));
     let outcome = run.edit(transaction, place, |edit, puts| {
-        let signer = Signer { copy: edit.actor(), named: write.named };
+        let signer = Signer {
+            copy: edit.actor(),
+            named: write.named,
+        };
         let stamp = edit.stamp();
         let mut document = joined(edit.row());
         let written = match way {
@@ -116,11 +122,17 @@ pub(crate) fn add(
     let path = Pointer::parse(path).expect("the workload writes valid paths");
     let before = joined(transaction.row(place));
     let (outcome, after) = run.edit(transaction, place, |edit, puts| {
-        let signer = Signer { copy: edit.actor(), named };
+        let signer = Signer {
+            copy: edit.actor(),
+            named,
+        };
         let stamp = edit.stamp();
         let mut document = joined(edit.row());
         let outcome = document.increment(&path, by, &signer, stamp);
-        if outcome.as_ref().is_ok_and(|incremented| incremented.changed) {
+        if outcome
+            .as_ref()
+            .is_ok_and(|incremented| incremented.changed)
+        {
             replace(edit, &document, stamp, puts);
         }
         (outcome, document)
@@ -151,7 +163,12 @@ fn replace(edit: &mut Edit<'_>, document: &Document, stamp: Stamp, puts: &mut Ve
 
 /// DEL: the leaves go, the context stays.
 pub(crate) fn remove_all(edit: &mut Edit<'_>, stamp: Stamp, puts: &mut Vec<Put>) {
-    if !edit.row().siblings().iter().any(|sibling| is_document(&sibling.value)) {
+    if !edit
+        .row()
+        .siblings()
+        .iter()
+        .any(|sibling| is_document(&sibling.value))
+    {
         return;
     }
     let mut document = joined(edit.row());

@@ -42,7 +42,11 @@ impl World {
         for change in &history.changes[from..] {
             self.trace.line(self.now_ms, || {
                 let (_, key) = &history.elements[change.element];
-                let kept: Vec<_> = change.inserted.iter().map(|inserted| inserted.dot).collect();
+                let kept: Vec<_> = change
+                    .inserted
+                    .iter()
+                    .map(|inserted| inserted.dot)
+                    .collect();
                 format!(
                     "command {} on {:?} changes p{} {key:?}: dots {:?} kept {kept:?} removed {:?}",
                     change.command, change.node, change.partition, change.dots, change.removed
@@ -120,9 +124,20 @@ impl World {
                 self.members[place].syncing = true;
                 self.history.lock().commit(node.id());
                 let slow = self.dice.chance(self.faults.slow_sync);
-                let delay = if slow { self.dice.between(20, 200) } else { self.dice.between(0, 5) };
+                let delay = if slow {
+                    self.dice.between(20, 200)
+                } else {
+                    self.dice.between(0, 5)
+                };
                 let life = self.members[place].life;
-                self.later(delay, Event::SyncDone { node: place, life, points });
+                self.later(
+                    delay,
+                    Event::SyncDone {
+                        node: place,
+                        life,
+                        points,
+                    },
+                );
                 self.carry_out(place, effects);
             }
             Err(_) => self.members[place].disk_failed = true,
@@ -136,7 +151,9 @@ impl World {
         };
         self.members[place].syncing = false;
         let synced = self.members[place].store.sync();
-        self.trace.line(self.now_ms, || format!("{place} synced: {}", synced.is_ok()));
+        self.trace.line(self.now_ms, || {
+            format!("{place} synced: {}", synced.is_ok())
+        });
         if synced.is_ok() {
             let now = self.clock_of(place);
             node.finish_sync(points, now);
@@ -175,8 +192,16 @@ impl World {
         self.members[place].checkpointing = true;
         let life = self.members[place].life;
         let delay = self.dice.between(0, 60);
-        self.trace.line(self.now_ms, || format!("{place} begins a checkpoint"));
-        self.later(delay, Event::CheckpointDone { node: place, life, end });
+        self.trace
+            .line(self.now_ms, || format!("{place} begins a checkpoint"));
+        self.later(
+            delay,
+            Event::CheckpointDone {
+                node: place,
+                life,
+                end,
+            },
+        );
     }
 
     /// A checkpoint is over.

@@ -47,12 +47,19 @@ impl Execute for Executor {
         reply: &mut Vec<u8>,
     ) {
         let mut history = self.history.lock();
-        let number = request.args.first().and_then(|id| id.as_ref().try_into().ok());
+        let number = request
+            .args
+            .first()
+            .and_then(|id| id.as_ref().try_into().ok());
         let command = u64::from_be_bytes(number.expect("the simulator names its commands"));
         let execution = history.begin_execution(command);
         let action = history.commands[command as usize].action.clone();
         let first = history.changes.len();
-        let mut run = Run { history: &mut history, command, execution };
+        let mut run = Run {
+            history: &mut history,
+            command,
+            execution,
+        };
         let outcome = run.act(transaction, &action);
         let last = history.changes.len();
         if matches!(action, Action::Group { .. }) && last > first {
@@ -94,7 +101,9 @@ impl Run<'_> {
                 }
             }
             Action::Delete { .. } => self.delete(transaction, &place)?,
-            Action::Add { quarters, float, .. } => {
+            Action::Add {
+                quarters, float, ..
+            } => {
                 self.add(transaction, &place, *quarters, *float)?;
             }
             Action::Expire { life_ms, .. } => {
@@ -108,7 +117,14 @@ impl Run<'_> {
             }
             Action::Read { key } => return Ok(documents::read(transaction, &place, key)),
             Action::Put { key, write } => {
-                return documents::write(self, transaction, &place, key, write, documents::Way::Put);
+                return documents::write(
+                    self,
+                    transaction,
+                    &place,
+                    key,
+                    write,
+                    documents::Way::Put,
+                );
             }
             Action::Patch { key, write } => {
                 let way = documents::Way::Patch;
@@ -118,7 +134,9 @@ impl Run<'_> {
                 let way = documents::Way::Remove;
                 return documents::write(self, transaction, &place, key, write, way);
             }
-            Action::AddInside { path, by, named, .. } => {
+            Action::AddInside {
+                path, by, named, ..
+            } => {
                 return documents::add(self, transaction, &place, path, *by, *named);
             }
         }
@@ -150,7 +168,10 @@ impl Run<'_> {
         .expect("the edit has just used it");
         let signer = copy.signer.expect("the edit has just signed");
         let translation = self.history.translation(&copy.actors);
-        let global = |dot: Dot| dot.translate(&translation).expect("the table has its actor");
+        let global = |dot: Dot| {
+            dot.translate(&translation)
+                .expect("the table has its actor")
+        };
         let mut dots: Vec<Dot> = (signed..signer.next)
             .map(|counter| global(Dot::new(signer.index, counter)))
             .collect();
@@ -172,7 +193,10 @@ impl Run<'_> {
         if dots.is_empty() {
             return Ok(outcome);
         }
-        let gone = before.siblings().iter().filter(|sibling| !after.contains(sibling.dot));
+        let gone = before
+            .siblings()
+            .iter()
+            .filter(|sibling| !after.contains(sibling.dot));
         let removed = gone.map(|sibling| global(sibling.dot)).collect();
         self.history.note(Change {
             command: self.command,
@@ -204,7 +228,10 @@ impl Run<'_> {
         };
         let translation = self.history.translation(&copy.actors);
         for sibling in row.siblings() {
-            let dot = sibling.dot.translate(&translation).expect("the table has its actor");
+            let dot = sibling
+                .dot
+                .translate(&translation)
+                .expect("the table has its actor");
             if matches!(sibling.value, Value::Counter(_))
                 && !sibling.is_expired(now_ms)
                 && let Some((k, r)) = self.history.counter(element, dot)
@@ -240,7 +267,12 @@ impl Run<'_> {
         transaction: &mut Transaction<'_, '_>,
         place: &Place,
     ) -> Result<(), StoreError> {
-        if transaction.row(place).siblings().iter().all(|sibling| sibling.value.is_reset()) {
+        if transaction
+            .row(place)
+            .siblings()
+            .iter()
+            .all(|sibling| sibling.value.is_reset())
+        {
             return Ok(());
         }
         let (known, _) = self.counted(transaction, place);
@@ -261,7 +293,10 @@ impl Run<'_> {
     ) -> Result<(), StoreError> {
         let (mut known, reset) = self.counted(transaction, place);
         let increment = self.history.increments.len();
-        self.history.increments.push(Increment { quarters, change: self.history.changes.len() });
+        self.history.increments.push(Increment {
+            quarters,
+            change: self.history.changes.len(),
+        });
         known.insert(increment);
         let now_ms = transaction.now_ms();
         self.edit(transaction, place, |edit, puts| {
@@ -313,7 +348,8 @@ fn signed_so_far(transaction: &mut Transaction<'_, '_>, place: &Place) -> u64 {
         Target::Main => partition.main.as_ref(),
         Target::Fallback => partition.fallback.as_ref(),
     };
-    copy.and_then(|copy| copy.signer).map_or(1, |signer| signer.next)
+    copy.and_then(|copy| copy.signer)
+        .map_or(1, |signer| signer.next)
 }
 
 /// Counts all counters of the row as reset, under a fresh dot.
@@ -324,7 +360,13 @@ fn reset_counters(edit: &mut Edit<'_>, stamp: Stamp, known: &Bits, puts: &mut Ve
     counter.reset();
     edit.remove(|sibling| matches!(sibling.value, Value::Counter(_)));
     edit.insert(stamp, None, |dot| {
-        puts.push((dot, Content::Counter { known: known.clone(), reset: known.clone() }));
+        puts.push((
+            dot,
+            Content::Counter {
+                known: known.clone(),
+                reset: known.clone(),
+            },
+        ));
         Value::Counter(Box::new(counter))
     });
 }

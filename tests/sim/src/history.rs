@@ -174,7 +174,9 @@ impl History {
     /// If the clock names an actor that the table lacks.
     pub fn clock(&mut self, actors: &ActorTable, clock: &Clock) -> Clock {
         let translation = self.translation(actors);
-        clock.translate(&translation).expect("a copy's table has all actors of its clock")
+        clock
+            .translate(&translation)
+            .expect("a copy's table has all actors of its clock")
     }
 
     /// A command is about to be submitted.
@@ -201,7 +203,9 @@ impl History {
     pub fn note(&mut self, change: Change) {
         let at = self.changes.len();
         for inserted in &change.inserted {
-            self.writers.entry((inserted.dot, change.element)).or_insert(at);
+            self.writers
+                .entry((inserted.dot, change.element))
+                .or_insert(at);
         }
         self.commands[change.command as usize].changes.push(at);
         self.uncommitted.entry(change.node).or_default().push(at);
@@ -231,10 +235,14 @@ impl History {
     #[must_use]
     pub fn counter(&self, element: usize, dot: Dot) -> Option<(&Bits, &Bits)> {
         let change = &self.changes[*self.writers.get(&(dot, element))?];
-        change.inserted.iter().find(|i| i.dot == dot).and_then(|inserted| match &inserted.content {
-            Content::Counter { known, reset } => Some((known, reset)),
-            Content::Register | Content::Document(_) => None,
-        })
+        change
+            .inserted
+            .iter()
+            .find(|i| i.dot == dot)
+            .and_then(|inserted| match &inserted.content {
+                Content::Counter { known, reset } => Some((known, reset)),
+                Content::Register | Content::Document(_) => None,
+            })
     }
 
     /// Notes the first complaint.

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod dice;
 pub mod disk;
 mod documents;
+mod draw;
 mod driver;
 pub mod event;
 pub mod execute;

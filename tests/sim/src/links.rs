@@ -1,7 +1,7 @@
 //! How links come and go, and what travels on them.
 
-use larder_cluster::message::Message;
 use larder_cluster::id::NodeId;
+use larder_cluster::message::Message;
 
 use larder_crdt::Writer;
 
@@ -46,10 +46,20 @@ impl World {
             return;
         }
         let session = self.network.connect(a, b);
-        self.trace.line(self.now_ms, || format!("link {a}-{b} up, session {session}"));
+        self.trace.line(self.now_ms, || {
+            format!("link {a}-{b} up, session {session}")
+        });
         for (node, peer) in [(a, b), (b, a)] {
             let delay = self.dice.between(0, 3);
-            self.later(delay, Event::End { node, peer, session, up: true });
+            self.later(
+                delay,
+                Event::End {
+                    node,
+                    peer,
+                    session,
+                    up: true,
+                },
+            );
         }
     }
 
@@ -58,10 +68,20 @@ impl World {
         let Some(session) = self.network.break_link(a, b) else {
             return;
         };
-        self.trace.line(self.now_ms, || format!("link {a}-{b} down, session {session}"));
+        self.trace.line(self.now_ms, || {
+            format!("link {a}-{b} down, session {session}")
+        });
         for (node, peer) in [(a, b), (b, a)] {
             let delay = self.dice.between(0, 30);
-            self.later(delay, Event::End { node, peer, session, up: false });
+            self.later(
+                delay,
+                Event::End {
+                    node,
+                    peer,
+                    session,
+                    up: false,
+                },
+            );
         }
         self.seek_link(a, b);
     }
@@ -109,7 +129,9 @@ impl World {
         if from == to || !self.network.cut(from, to) {
             return;
         }
-        self.trace.line(self.now_ms, || format!("cut {from}->{to} for {lasts_ms} ms"));
+        self.trace.line(self.now_ms, || {
+            format!("cut {from}->{to} for {lasts_ms} ms")
+        });
         self.later(lasts_ms, Event::Heal { from, to });
         let noticed = self.dice.between(10, 120);
         self.later(noticed, Event::Detect { from, to });
@@ -125,7 +147,9 @@ impl World {
             return;
         }
         if self.network.is_cut(from, to) || self.dice.chance(self.faults.lose) {
-            self.trace.line(self.now_ms, || format!("{from}->{to} lost {}", brief(message)));
+            self.trace.line(self.now_ms, || {
+                format!("{from}->{to} lost {}", brief(message))
+            });
             return;
         }
         let mut writer = Writer::new();
@@ -133,14 +157,26 @@ impl World {
         let bytes = writer.into_vec();
         self.trace.mix_bytes(&bytes);
         let once = matches!(message, Message::Request(..) | Message::Reply(..));
-        let copies = if !once && self.dice.chance(self.faults.duplicate) { 2 } else { 1 };
+        let copies = if !once && self.dice.chance(self.faults.duplicate) {
+            2
+        } else {
+            1
+        };
         for _ in 0..copies {
             let mut delay = self.dice.between(0, self.plan.latency_ms_max);
             if self.dice.chance(self.faults.delay) {
                 delay += self.dice.between(1, 150);
             }
             let session = end.session;
-            self.later(delay, Event::Deliver { from, to, session, bytes: bytes.clone() });
+            self.later(
+                delay,
+                Event::Deliver {
+                    from,
+                    to,
+                    session,
+                    bytes: bytes.clone(),
+                },
+            );
         }
     }
 
@@ -152,7 +188,15 @@ impl World {
         let end = self.network.end(to, from);
         if end.session < session && self.network.session(from, to) == Some(session) {
             // The receiver has yet to learn of the session.
-            self.later(1, Event::Deliver { from, to, session, bytes });
+            self.later(
+                1,
+                Event::Deliver {
+                    from,
+                    to,
+                    session,
+                    bytes,
+                },
+            );
             return;
         }
         if !end.up || end.session != session || self.network.is_cut(from, to) {
@@ -167,9 +211,13 @@ impl World {
         };
         self.tally.messages += 1;
         if self.tally.messages > MESSAGES_MAX {
-            self.report("storm", format!("more than {MESSAGES_MAX} messages: {}", brief(&message)));
+            self.report(
+                "storm",
+                format!("more than {MESSAGES_MAX} messages: {}", brief(&message)),
+            );
         }
-        self.trace.line(self.now_ms, || format!("{from}->{to} {}", brief(&message)));
+        self.trace
+            .line(self.now_ms, || format!("{from}->{to} {}", brief(&message)));
         let partition = match &message {
             Message::Delta(partition, _) | Message::Range(partition, _) => Some(*partition),
             Message::Pulled(_, partition, _) => Some(*partition),
@@ -200,8 +248,11 @@ impl World {
 fn brief(message: &Message) -> String {
     match message {
         Message::Delta(partition, delta) => {
-            let changes: Vec<String> =
-                delta.changes.iter().map(|c| format!("{:?}{:?}", c.key, c.dots)).collect();
+            let changes: Vec<String> = delta
+                .changes
+                .iter()
+                .map(|c| format!("{:?}{:?}", c.key, c.dots))
+                .collect();
             format!(
                 "DELTA p{partition} since {:?} clock {:?} {} | {:?}",
                 delta.since,

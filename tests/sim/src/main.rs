@@ -55,7 +55,8 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Wish, String> {
     while let Some(arg) = args.next() {
         let mut number = || {
             let text = args.next().ok_or_else(|| format!("{arg} wants a number"))?;
-            text.parse::<u64>().map_err(|_| format!("{text} is no number"))
+            text.parse::<u64>()
+                .map_err(|_| format!("{text} is no number"))
         };
         match arg.as_str() {
             "--seeds" => wish.seeds = number()?,
@@ -73,11 +74,18 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Wish, String> {
 }
 
 fn one(seed: u64, wish: Wish) -> ExitCode {
-    let options = Options { broken_rule: wish.broken_rule, verbose: wish.trace };
+    let options = Options {
+        broken_rule: wish.broken_rule,
+        verbose: wish.trace,
+    };
     let outcome = run(seed, options);
     let mut out = std::io::stdout().lock();
     let _ = write!(out, "{}", outcome.text);
-    let _ = writeln!(out, "seed {seed}: hash {:016x}, {:?}", outcome.hash, outcome.tally);
+    let _ = writeln!(
+        out,
+        "seed {seed}: hash {:016x}, {:?}",
+        outcome.hash, outcome.tally
+    );
     match outcome.violation {
         Some(violation) => {
             let _ = writeln!(out, "VIOLATION {}: {}", violation.checker, violation.what);
@@ -100,11 +108,17 @@ fn tell(seed: u64, outcome: &Outcome, wish: Wish) {
         let _ = writeln!(out, "{line}");
         return;
     }
-    let broken =
-        if wish.broken_rule > 0 { format!(" --break {}", wish.broken_rule) } else { String::new() };
+    let broken = if wish.broken_rule > 0 {
+        format!(" --break {}", wish.broken_rule)
+    } else {
+        String::new()
+    };
     let mut what = violation.what.clone();
     if what.len() > 300 {
-        let cut = (0..=300).rev().find(|at| what.is_char_boundary(*at)).unwrap_or(0);
+        let cut = (0..=300)
+            .rev()
+            .find(|at| what.is_char_boundary(*at))
+            .unwrap_or(0);
         what.truncate(cut);
         what.push('…');
     }
@@ -124,7 +138,10 @@ fn many(wish: Wish) -> ExitCode {
     std::thread::scope(|scope| {
         for _ in 0..wish.jobs {
             scope.spawn(|| {
-                let options = Options { broken_rule: wish.broken_rule, verbose: false };
+                let options = Options {
+                    broken_rule: wish.broken_rule,
+                    verbose: false,
+                };
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end {
@@ -140,7 +157,7 @@ fn many(wish: Wish) -> ExitCode {
                             next.store(end, Ordering::Relaxed);
                         }
                     }
-                    if count % 500 == 0 && !wish.json {
+                    if count.is_multiple_of(500) && !wish.json {
                         let rate = count as f64 / begin.elapsed().as_secs_f64();
                         let mut out = std::io::stdout().lock();
                         let _ = writeln!(out, "{count} seeds, {rate:.1} a second");
@@ -157,7 +174,15 @@ fn many(wish: Wish) -> ExitCode {
         let line = serde_json::json!({ "seeds": count, "failed": failed.len(), "rate": rate });
         let _ = writeln!(out, "{line}");
     } else {
-        let _ = writeln!(out, "{count} seeds, {} failed, {rate:.1} a second", failed.len());
+        let _ = writeln!(
+            out,
+            "{count} seeds, {} failed, {rate:.1} a second",
+            failed.len()
+        );
     }
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

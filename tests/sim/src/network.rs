@@ -56,7 +56,10 @@ impl Network {
     /// The session that is up, if one is.
     #[must_use]
     pub fn session(&self, a: Place, b: Place) -> Option<u64> {
-        self.links.get(&pair(a, b)).filter(|link| link.up).map(|link| link.session)
+        self.links
+            .get(&pair(a, b))
+            .filter(|link| link.up)
+            .map(|link| link.session)
     }
 
     /// Ends the session; says which it was, if one was up.
@@ -82,7 +85,11 @@ impl Network {
     /// An attempt to connect succeeded; gives the new session.
     pub fn connect(&mut self, a: Place, b: Place) -> u64 {
         self.sessions += 1;
-        let link = Link { session: self.sessions, up: true, connecting: false };
+        let link = Link {
+            session: self.sessions,
+            up: true,
+            connecting: false,
+        };
         self.links.insert(pair(a, b), link);
         self.sessions
     }

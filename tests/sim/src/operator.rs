@@ -10,7 +10,12 @@ use crate::network::Place;
 use crate::world::World;
 
 fn joiner(node: NodeId) -> Joiner {
-    Joiner { node, zone: String::new(), weight: 1, address: "sim:1".to_owned() }
+    Joiner {
+        node,
+        zone: String::new(),
+        weight: 1,
+        address: "sim:1".to_owned(),
+    }
 }
 
 impl World {
@@ -19,14 +24,22 @@ impl World {
     /// # Panics
     /// If the layout refuses what no layout refuses.
     pub fn start_cluster(&mut self) {
-        let ids: Vec<NodeId> = (0..self.plan.nodes).map(|_| NodeId(self.dice.id())).collect();
+        let ids: Vec<NodeId> = (0..self.plan.nodes)
+            .map(|_| NodeId(self.dice.id()))
+            .collect();
         let layout = ids.iter().fold(self.empty_layout(), |layout, id| {
             let joining = layout.with_joining(joiner(*id)).expect("the node is new");
             joining.become_up(*id).expect("the node is joining")
         });
         for id in ids {
             let place = self.add_member(id);
-            self.start(place, Some(NodeState { id, layout: layout.clone() }));
+            self.start(
+                place,
+                Some(NodeState {
+                    id,
+                    layout: layout.clone(),
+                }),
+            );
         }
     }
 
@@ -36,7 +49,10 @@ impl World {
         let busy = |layout: &Layout| layout.nodes().any(|(_, entry)| entry.state != State::Up);
         self.members.iter().any(|member| {
             member.fate == Fate::Lost
-                || member.node.as_ref().is_some_and(|node| busy(&node.view().layout))
+                || member
+                    .node
+                    .as_ref()
+                    .is_some_and(|node| busy(&node.view().layout))
         })
     }
 
@@ -47,14 +63,19 @@ impl World {
     /// A running member that everybody may talk to.
     fn contact(&mut self) -> Option<Place> {
         let is_member = |place: &Place| {
-            self.node(*place).is_some_and(|node| node.view().layout.entry(node.id()).is_some())
+            self.node(*place)
+                .is_some_and(|node| node.view().layout.entry(node.id()).is_some())
         };
         let members: Vec<Place> = self.awake().into_iter().filter(is_member).collect();
         self.dice.pick(&members)
     }
 
     pub(crate) fn fault_join(&mut self) {
-        let present = self.members.iter().filter(|member| member.fate != Fate::Gone).count();
+        let present = self
+            .members
+            .iter()
+            .filter(|member| member.fate != Fate::Gone)
+            .count();
         if present < self.plan.nodes_max && self.may_change() {
             self.join(None);
         }
@@ -100,7 +121,9 @@ impl World {
         if up.len() > 1
             && let Some(leaver) = self.dice.pick(&up)
         {
-            self.trace.line(self.now_ms, || format!("{contact} says that {leaver:?} leaves"));
+            self.trace.line(self.now_ms, || {
+                format!("{contact} says that {leaver:?} leaves")
+            });
             if node.change_layout(|layout| layout.leave(leaver)).is_ok() {
                 self.settle(contact);
             }
@@ -130,7 +153,8 @@ impl World {
     /// Whether some running node counts another as a member.
     fn is_known(&self, id: NodeId) -> bool {
         self.running().iter().any(|place| {
-            self.node(*place).is_some_and(|node| node.view().layout.entry(id).is_some())
+            self.node(*place)
+                .is_some_and(|node| node.view().layout.entry(id).is_some())
         })
     }
 
@@ -140,7 +164,8 @@ impl World {
             return;
         };
         let id = self.members[new].id;
-        self.trace.line(self.now_ms, || format!("{new} replaces {old:?}"));
+        self.trace
+            .line(self.now_ms, || format!("{new} replaces {old:?}"));
         if node.change_layout(|layout| layout.replace(old, id)).is_ok() {
             self.settle(new);
         }
@@ -149,7 +174,8 @@ impl World {
     /// A node that still counts `old` as a member is told that it is lost.
     fn forget(&mut self, old: NodeId) {
         let knows = |place: &Place| {
-            self.node(*place).is_some_and(|node| node.view().layout.entry(old).is_some())
+            self.node(*place)
+                .is_some_and(|node| node.view().layout.entry(old).is_some())
         };
         let knowing: Vec<Place> = self.awake().into_iter().filter(knows).collect();
         let Some(contact) = self.dice.pick(&knowing) else {
@@ -158,7 +184,9 @@ impl World {
         let Some(node) = self.node(contact) else {
             return;
         };
-        self.trace.line(self.now_ms, || format!("{contact} is told to forget {old:?}"));
+        self.trace.line(self.now_ms, || {
+            format!("{contact} is told to forget {old:?}")
+        });
         match node.change_layout(|layout| layout.forget(old)) {
             Ok(()) => self.settle(contact),
             // Only nodes that are leaving would be left: somebody must join first.
@@ -169,7 +197,10 @@ impl World {
 
     fn is_joining(&self, contact: Place) -> bool {
         self.node(contact).is_some_and(|node| {
-            node.view().layout.nodes().any(|(_, entry)| entry.state == State::Joining)
+            node.view()
+                .layout
+                .nodes()
+                .any(|(_, entry)| entry.state == State::Joining)
         })
     }
 
@@ -187,7 +218,8 @@ impl World {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         let members = |place: &Place| {
-            self.node(*place).map_or(0, |node| node.view().layout.nodes().count())
+            self.node(*place)
+                .map_or(0, |node| node.view().layout.nodes().count())
         };
         let running = self.running();
         !running.is_empty() && running.iter().all(|place| members(place) == 0)
@@ -198,10 +230,16 @@ impl World {
         let sizes = self.running().into_iter().filter_map(|place| {
             let node = self.node(place)?;
             let layout = node.view().layout.clone();
-            Some(layout.nodes().filter(|(_, entry)| entry.state == State::Up).count())
+            Some(
+                layout
+                    .nodes()
+                    .filter(|(_, entry)| entry.state == State::Up)
+                    .count(),
+            )
         });
         let size = sizes.min();
-        self.sizes.push(size.or(self.sizes.last().copied()).unwrap_or(1));
+        self.sizes
+            .push(size.or(self.sizes.last().copied()).unwrap_or(1));
     }
 
     /// Nodes that have left, with nothing left to hand over, are switched off once all know.
@@ -222,7 +260,9 @@ impl World {
                 && self.held(place).is_empty()
                 && self.running().len() > 1
             {
-                self.trace.line(self.now_ms, || format!("{place} has left and is switched off"));
+                self.trace.line(self.now_ms, || {
+                    format!("{place} has left and is switched off")
+                });
                 self.end_process(place, Fate::Gone);
             }
         }

@@ -60,7 +60,9 @@ impl Plan {
         let durability = if dice.chance(0.2) {
             Durability::Always
         } else {
-            Durability::Timer { every_ms: dice.between(5, 300) }
+            Durability::Timer {
+                every_ms: dice.between(5, 300),
+            }
         };
         let mut mix = [0.0; 5];
         for weight in &mut mix {
@@ -79,7 +81,11 @@ impl Plan {
             keys: 1 + dice.below(5),
             clients: 1 + dice.below(3),
             mix,
-            quorums: if dice.chance(0.5) { 0.0 } else { 0.3 * dice.unit() },
+            quorums: if dice.chance(0.5) {
+                0.0
+            } else {
+                0.3 * dice.unit()
+            },
             reckless: dice.chance(0.1),
             settings: Self::settings(dice, broken),
             faults: Faults::draw(dice),
@@ -93,9 +99,21 @@ impl Plan {
             resend_after_ms: dice.between(40, 300),
             transfer_timeout_ms: dice.between(60, 500),
             request_timeout_ms: dice.between(40, 400),
-            delta_bytes_max: if dice.chance(0.5) { 256 << 10 } else { dice.between(1, 2_000) as usize },
-            transfer_rows_max: if dice.chance(0.5) { 512 } else { 1 + dice.below(4) },
-            cache_bytes_max: if dice.chance(0.5) { 0 } else { dice.between(0, 4_000) as usize },
+            delta_bytes_max: if dice.chance(0.5) {
+                256 << 10
+            } else {
+                dice.between(1, 2_000) as usize
+            },
+            transfer_rows_max: if dice.chance(0.5) {
+                512
+            } else {
+                1 + dice.below(4)
+            },
+            cache_bytes_max: if dice.chance(0.5) {
+                0
+            } else {
+                dice.between(0, 4_000) as usize
+            },
             broken_rule: broken,
             ..Settings::default()
         }

@@ -56,7 +56,8 @@ impl World {
                 return;
             }
         };
-        self.trace.line(self.now_ms, || format!("{place} starts as {:?}", node.id()));
+        self.trace
+            .line(self.now_ms, || format!("{place} starts as {:?}", node.id()));
         self.trace.mix(run as u64);
         let member = &mut self.members[place];
         member.node = Some(Arc::new(node));
@@ -80,14 +81,19 @@ impl World {
         for peer in 0..self.members.len() {
             if peer != place {
                 let session = self.network.end(place, peer).session;
-                self.network.set_end(place, peer, End { session, up: false });
+                self.network
+                    .set_end(place, peer, End { session, up: false });
                 self.break_link(place, peer);
             }
         }
     }
 
     fn schedule_start(&mut self, place: Place) {
-        let delay = if self.quiet { 1 } else { self.dice.between(1, 400) };
+        let delay = if self.quiet {
+            1
+        } else {
+            self.dice.between(1, 400)
+        };
         let life = self.members[place].life;
         self.later(delay, Event::Start { node: place, life });
     }
@@ -100,7 +106,8 @@ impl World {
         let parts = self.dice.below(parts + 1);
         let held = self.held(place);
         self.members[place].store = self.members[place].store.crash_kill(parts);
-        self.trace.line(self.now_ms, || format!("{place} is killed"));
+        self.trace
+            .line(self.now_ms, || format!("{place} is killed"));
         self.end_process(place, Fate::Crashed);
         if failed {
             let after = disk::held(&self.members[place].store, &mut self.history.lock());
@@ -118,11 +125,19 @@ impl World {
         let held = self.held(place);
         let store = &self.members[place].store;
         let (records, parts) = (store.records_unsynced(), store.parts_unfinished());
-        let records = if self.dice.chance(0.5) { 0 } else { self.dice.below(records + 1) };
+        let records = if self.dice.chance(0.5) {
+            0
+        } else {
+            self.dice.below(records + 1)
+        };
         let parts = self.dice.below(parts + 1);
-        let store = self.members[place].store.crash_power(Survivors { records, parts });
+        let store = self.members[place]
+            .store
+            .crash_power(Survivors { records, parts });
         self.members[place].store = store;
-        self.trace.line(self.now_ms, || format!("{place} loses power, {records} records left"));
+        self.trace.line(self.now_ms, || {
+            format!("{place} loses power, {records} records left")
+        });
         self.end_process(place, Fate::Crashed);
         let after = disk::held(&self.members[place].store, &mut self.history.lock());
         self.lose(place, &held, &after, false);
@@ -133,7 +148,8 @@ impl World {
     pub fn restore(&mut self, place: Place, backup: &MemoryStore) {
         let held = self.held(place);
         self.members[place].store = backup.crash_kill(usize::MAX);
-        self.trace.line(self.now_ms, || format!("{place} is restored from a backup"));
+        self.trace
+            .line(self.now_ms, || format!("{place} is restored from a backup"));
         self.end_process(place, Fate::Crashed);
         let after = disk::held(&self.members[place].store, &mut self.history.lock());
         self.disks_lost += 1;
@@ -145,7 +161,8 @@ impl World {
     /// A disk is lost for good.
     pub fn lose_disk(&mut self, place: Place) {
         let held = self.held(place);
-        self.trace.line(self.now_ms, || format!("{place} loses its disk"));
+        self.trace
+            .line(self.now_ms, || format!("{place} loses its disk"));
         self.end_process(place, Fate::Lost);
         self.disks_lost += 1;
         self.lose(place, &held, &Held::new(), true);
@@ -180,7 +197,9 @@ impl World {
                 }
                 held
             }
-            (_, Fate::Running | Fate::Crashed) => disk::held(&member.store, &mut self.history.lock()),
+            (_, Fate::Running | Fate::Crashed) => {
+                disk::held(&member.store, &mut self.history.lock())
+            }
             (_, Fate::Lost | Fate::Gone) => Held::new(),
         }
     }
@@ -214,7 +233,9 @@ impl World {
             lost.retain(|_, gone| !gone.is_empty());
         }
         for (partition, gone) in lost {
-            self.trace.line(self.now_ms, || format!("p{partition} has lost {gone:?} for good"));
+            self.trace.line(self.now_ms, || {
+                format!("p{partition} has lost {gone:?} for good")
+            });
             self.excused.entry(partition).or_default().join(&gone);
         }
     }
@@ -259,7 +280,8 @@ impl World {
         };
         if let Some(((partition, _), _)) = differs {
             let store = &self.members[place].store;
-            self.trace.line(self.now_ms, || disk::describe(store, *partition));
+            self.trace
+                .line(self.now_ms, || disk::describe(store, *partition));
         }
         self.report("recovery", what);
     }

@@ -56,7 +56,10 @@ pub fn run_plan(dice: Dice, plan: Plan, options: Options) -> Outcome {
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        world.report("panic", text.unwrap_or_else(|| "the core panicked".to_owned()));
+        world.report(
+            "panic",
+            text.unwrap_or_else(|| "the core panicked".to_owned()),
+        );
     }
     Outcome {
         violation: world.violation.clone(),
@@ -100,7 +103,10 @@ fn play(world: &mut World) {
     world.tally.quiet_ms = world.now_ms - begin;
     if let Err(what) = state {
         convergence::describe(world);
-        world.report("convergence", format!("after {REST_MS_MAX} ms of quiet, {what}"));
+        world.report(
+            "convergence",
+            format!("after {REST_MS_MAX} ms of quiet, {what}"),
+        );
         return;
     }
     for place in world.running() {

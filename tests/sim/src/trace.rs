@@ -15,7 +15,10 @@ impl Trace {
     /// A trace that also keeps text if `verbose`.
     #[must_use]
     pub fn new(verbose: bool) -> Self {
-        Self { hash: 0, lines: verbose.then(String::new) }
+        Self {
+            hash: 0,
+            lines: verbose.then(String::new),
+        }
     }
 
     /// Takes a number into the hash.

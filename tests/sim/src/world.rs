@@ -150,7 +150,8 @@ impl World {
     pub fn report(&mut self, checker: &'static str, what: impl Into<String>) {
         if self.violation.is_none() {
             let what = what.into();
-            self.trace.line(self.now_ms, || format!("VIOLATION {checker}: {what}"));
+            self.trace
+                .line(self.now_ms, || format!("VIOLATION {checker}: {what}"));
             self.violation = Some(Violation { checker, what });
         }
     }
@@ -179,9 +180,7 @@ impl World {
             | Event::SyncDue { node, life }
             | Event::SyncDone { node, life, .. }
             | Event::Relax { node, life, .. }
-            | Event::CheckpointDone { node, life, .. } => {
-                self.alive(*node, *life).then_some(*node)
-            }
+            | Event::CheckpointDone { node, life, .. } => self.alive(*node, *life).then_some(*node),
             Event::End { node, .. } => Some(*node),
             Event::Connect { .. }
             | Event::Detect { .. }
@@ -202,7 +201,12 @@ impl World {
         }
         self.trace.mix(self.now_ms);
         match event {
-            Event::Deliver { from, to, session, bytes } => self.deliver(from, to, session, bytes),
+            Event::Deliver {
+                from,
+                to,
+                session,
+                bytes,
+            } => self.deliver(from, to, session, bytes),
             Event::Poll { node, life } if self.alive(node, life) => self.poll(node),
             Event::SyncDue { node, life } if self.alive(node, life) => self.sync_due(node),
             Event::SyncDone { node, life, points } if self.alive(node, life) => {
@@ -215,7 +219,12 @@ impl World {
                 self.crowd(node, peer, false);
             }
             Event::Connect { a, b } => self.connect(a, b),
-            Event::End { node, peer, session, up } => self.on_end(node, peer, session, up),
+            Event::End {
+                node,
+                peer,
+                session,
+                up,
+            } => self.on_end(node, peer, session, up),
             Event::Detect { from, to } => self.detect(from, to),
             Event::Heal { from, to } => self.network.heal(from, to),
             Event::Resume { node, life } => self.resume(node, life),

@@ -20,14 +20,19 @@ pub(crate) fn check(world: &mut World, token: u64, pending: Pending, reply: &Rep
     let is_read = command.action.is_read();
     match reply {
         Reply::NoReplica | Reply::Refused(_) | Reply::NotReady | Reply::PartialRead { .. }
-            if command.executions > 0 => {
-            if !command.action.is_named() && !is_read {
-                world.report("answers", format!("command {token} ran, but was refused: {reply:?}"));
-            }
+            if command.executions > 0 && !command.action.is_named() && !is_read =>
+        {
+            world.report(
+                "answers",
+                format!("command {token} ran, but was refused: {reply:?}"),
+            );
         }
         Reply::Done(_) | Reply::Partial { .. } => {
             if command.executions == 0 {
-                world.report("answers", format!("command {token} was answered but never ran"));
+                world.report(
+                    "answers",
+                    format!("command {token} was answered but never ran"),
+                );
             }
             if command.executions == 1 {
                 check_committed(world, token, &command);
@@ -36,13 +41,16 @@ pub(crate) fn check(world: &mut World, token: u64, pending: Pending, reply: &Rep
         _ => {}
     }
     if command.executions > 1 && !command.action.is_named() && !is_read {
-        world.report("answers", format!("command {token} ran {} times", command.executions));
+        world.report(
+            "answers",
+            format!("command {token} ran {} times", command.executions),
+        );
     }
     let promised = match reply {
         Reply::Done(_) => usize::from(pending.write_copies),
-        Reply::Partial { reached, wanted, .. } if *wanted == pending.write_copies => {
-            usize::from(*reached)
-        }
+        Reply::Partial {
+            reached, wanted, ..
+        } if *wanted == pending.write_copies => usize::from(*reached),
         _ => 0,
     };
     if !is_read && promised > 0 {
@@ -53,10 +61,16 @@ pub(crate) fn check(world: &mut World, token: u64, pending: Pending, reply: &Rep
 fn check_committed(world: &mut World, token: u64, command: &Command) {
     let committed = {
         let history = world.history.lock();
-        command.changes.iter().all(|change| history.changes[*change].committed)
+        command
+            .changes
+            .iter()
+            .all(|change| history.changes[*change].committed)
     };
     if !committed {
-        world.report("answers", format!("command {token} was answered before it was on the disk"));
+        world.report(
+            "answers",
+            format!("command {token} was answered before it was on the disk"),
+        );
     }
 }
 
@@ -66,7 +80,10 @@ fn executions(world: &World, command: &Command) -> Vec<Vec<Dot>> {
     let mut executions: BTreeMap<usize, Vec<Dot>> = BTreeMap::new();
     for change in &command.changes {
         let change = &history.changes[*change];
-        executions.entry(change.execution).or_default().extend(&change.dots);
+        executions
+            .entry(change.execution)
+            .or_default()
+            .extend(&change.dots);
     }
     executions.into_values().collect()
 }
@@ -94,7 +111,9 @@ fn check_promise(world: &mut World, token: u64, command: &Command, promised: usi
         if matches!(member.fate, Fate::Running | Fate::Crashed) {
             let held: Held = disk::held_durably(&member.store, &mut world.history.lock());
             let holds = held.get(&partition).is_some_and(|clock| {
-                executions.iter().any(|dots| dots.iter().all(|dot| clock.contains(*dot)))
+                executions
+                    .iter()
+                    .any(|dots| dots.iter().all(|dot| clock.contains(*dot)))
             });
             copies += usize::from(holds);
         }

@@ -8,7 +8,7 @@ use crate::world::World;
 
 /// Checks one copy after every few messages: reading all rows costs time.
 pub(crate) fn check_sometimes(world: &mut World, place: Place, partition: PartitionId) {
-    if world.tally.messages % 8 == 0 {
+    if world.tally.messages.is_multiple_of(8) {
         check(world, place, partition);
     }
 }

@@ -20,11 +20,18 @@ pub(crate) struct Write<'a> {
 
 /// Says what is wrong with a write, if anything is.
 pub(crate) fn check(write: &Write<'_>) -> Option<String> {
-    let Write { seen, before, after, .. } = write;
+    let Write {
+        seen,
+        before,
+        after,
+        ..
+    } = write;
     for (dot, leaf) in before.leaves() {
         if !after.leaves().contains_key(dot) && !seen.dots().contains(*dot) {
             let path = leaf.path.as_str();
-            return Some(format!("a write removed {path}, which its writer had not seen"));
+            return Some(format!(
+                "a write removed {path}, which its writer had not seen"
+            ));
         }
     }
     let is_retry = write.write.named.is_some() && !write.changed;
@@ -36,7 +43,10 @@ pub(crate) fn check(write: &Write<'_>) -> Option<String> {
 }
 
 fn holds(document: &Document, path: &Pointer, value: &LeafValue) -> bool {
-    document.leaves().values().any(|leaf| leaf.path == *path && leaf.value == *value)
+    document
+        .leaves()
+        .values()
+        .any(|leaf| leaf.path == *path && leaf.value == *value)
 }
 
 fn check_put(write: &Write<'_>) -> Option<String> {
@@ -46,21 +56,31 @@ fn check_put(write: &Write<'_>) -> Option<String> {
         for (path, value) in &wanted {
             let is_new = !shown.contains(&(path.clone(), value.clone()));
             if is_new && !holds(write.after, path, value) {
-                return Some(format!("LPUT did not write {} as it was asked to", path.as_str()));
+                return Some(format!(
+                    "LPUT did not write {} as it was asked to",
+                    path.as_str()
+                ));
             }
         }
     }
     for (dot, leaf) in write.after.leaves() {
         let dropped = !wanted.iter().any(|(path, _)| *path == leaf.path);
         if dropped && write.seen.dots().contains(*dot) {
-            return Some(format!("LPUT left {}, which it was to remove", leaf.path.as_str()));
+            return Some(format!(
+                "LPUT left {}, which it was to remove",
+                leaf.path.as_str()
+            ));
         }
     }
     None
 }
 
 fn check_remove(write: &Write<'_>) -> Option<String> {
-    let left = write.after.leaves().keys().any(|dot| write.seen.dots().contains(*dot));
+    let left = write
+        .after
+        .leaves()
+        .keys()
+        .any(|dot| write.seen.dots().contains(*dot));
     left.then(|| "LDEL left what its writer had seen".to_owned())
 }
 

@@ -35,7 +35,11 @@ pub fn at_rest(world: &World) -> Result<(), String> {
             return Err(format!("node {place} has another layout than the first"));
         }
     }
-    if let Some((node, entry)) = view.layout.nodes().find(|(_, entry)| entry.state != State::Up) {
+    if let Some((node, entry)) = view
+        .layout
+        .nodes()
+        .find(|(_, entry)| entry.state != State::Up)
+    {
         return Err(format!("{node:?} is still {:?}", entry.state));
     }
     for partition in view.layout.partitions().iter() {
@@ -89,7 +93,9 @@ fn compare(world: &World, partition: PartitionId) -> Result<(), String> {
         }
         if known.rows != state.rows {
             let differs = difference(&known.rows, &state.rows);
-            return Err(format!("p{partition}: nodes {other} and {place} differ: {differs}"));
+            return Err(format!(
+                "p{partition}: nodes {other} and {place} differ: {differs}"
+            ));
         }
     }
     Ok(())
@@ -101,7 +107,9 @@ fn difference<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
 ) -> String {
     let keys = a.keys().chain(b.keys());
     let first = keys.into_iter().find(|key| a.get(key) != b.get(key));
-    first.map_or_else(String::new, |key| format!("{key:?}: {:?} and {:?}", a.get(key), b.get(key)))
+    first.map_or_else(String::new, |key| {
+        format!("{key:?}: {:?} and {:?}", a.get(key), b.get(key))
+    })
 }
 
 /// What an owner has of a partition; expired values do not count.
@@ -111,7 +119,10 @@ fn final_of(world: &World, node: &Node, partition: PartitionId) -> Option<Final>
         let main = p.main.as_ref()?;
         let translation = history.translation(&main.actors);
         let clock = main.clock.translate(&translation).expect("its own actors");
-        let mut finals = Final { clock, rows: BTreeMap::new() };
+        let mut finals = Final {
+            clock,
+            rows: BTreeMap::new(),
+        };
         for (key, row) in disk::rows_of(main, &**node.store()) {
             let mut row: Row = row.translate(&translation).expect("its own actors");
             row.retain(|s| !may_be_expired(world, s.deadline.map(std::num::NonZeroU64::get)));
@@ -145,9 +156,17 @@ pub fn describe(world: &mut World) {
     for place in world.running() {
         if let Some(node) = world.node(place) {
             let view = node.view();
-            let states: Vec<_> =
-                view.layout.entries().iter().map(|(node, entry)| (node, entry.state)).collect();
-            let text = format!("{place} ({:?}) layout {states:?} up {:?}", node.id(), view.up);
+            let states: Vec<_> = view
+                .layout
+                .entries()
+                .iter()
+                .map(|(node, entry)| (node, entry.state))
+                .collect();
+            let text = format!(
+                "{place} ({:?}) layout {states:?} up {:?}",
+                node.id(),
+                view.up
+            );
             world.trace.line(world.now_ms, || text);
         }
     }

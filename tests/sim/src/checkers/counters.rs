@@ -51,9 +51,13 @@ fn wrong(world: &World, finals: &Finals) -> Option<String> {
         }
         let (partition, key) = &history.elements[element];
         let counts = known.iter().filter(|increment| !reset.contains(*increment));
-        let expected: i64 = counts.map(|increment| history.increments[increment].quarters).sum();
+        let expected: i64 = counts
+            .map(|increment| history.increments[increment].quarters)
+            .sum();
         let row = finals.get(partition).and_then(|f| f.rows.get(key));
-        let sum = row.and_then(|row| joined_counter(row, 0)).map(|counter| counter.sum());
+        let sum = row
+            .and_then(|row| joined_counter(row, 0))
+            .map(|counter| counter.sum());
         let found = match sum {
             None => 0,
             Some(Sum::Integer(sum)) => (sum * 4) as i64,

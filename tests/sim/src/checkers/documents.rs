@@ -27,8 +27,9 @@ fn wrong(world: &World, finals: &Finals) -> Option<String> {
     for change in &history.changes {
         for inserted in &change.inserted {
             if let Content::Document(document) = &inserted.content {
-                let (whole, certain) =
-                    expected.entry(change.element).or_insert((Document::new(), true));
+                let (whole, certain) = expected
+                    .entry(change.element)
+                    .or_insert((Document::new(), true));
                 if stands(world, finals, change) {
                     whole.join(document);
                 } else {

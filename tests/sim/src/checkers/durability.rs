@@ -41,14 +41,20 @@ fn broken_promise(world: &World, finals: &Finals) -> Option<String> {
     for (number, command) in history.commands.iter().enumerate() {
         let lost = world.disks_lost - command.disks_lost;
         let members = least.get(command.step).copied().unwrap_or(1);
-        let copies = command.promised_copies.min(world.plan.replicas).min(members);
+        let copies = command
+            .promised_copies
+            .min(world.plan.replicas)
+            .min(members);
         if copies <= lost {
             continue;
         }
         let mut left = command.changes.iter().map(|change| {
             let change = &history.changes[*change];
             let clock = finals.get(&change.partition).map(|f| &f.clock);
-            change.dots.iter().all(|dot| clock.is_some_and(|clock| clock.contains(*dot)))
+            change
+                .dots
+                .iter()
+                .all(|dot| clock.is_some_and(|clock| clock.contains(*dot)))
         });
         if !command.changes.is_empty() && !left.any(|left| left) {
             return Some(format!(
@@ -68,7 +74,11 @@ fn missing(world: &World, finals: &Finals) -> Option<String> {
         .iter()
         .flat_map(|change| change.removed.iter().map(move |dot| (*dot, change.element)))
         .collect();
-    for change in history.changes.iter().filter(|change| stands(world, finals, change)) {
+    for change in history
+        .changes
+        .iter()
+        .filter(|change| stands(world, finals, change))
+    {
         for inserted in &change.inserted {
             let (_, key) = &history.elements[change.element];
             let row = finals.get(&change.partition).and_then(|f| f.rows.get(key));

@@ -18,11 +18,14 @@ pub(crate) fn check(world: &mut World, place: Place, partition: PartitionId) {
         node.with_partition(partition, |p| {
             for copy in [&p.main, &p.fallback].into_iter().flatten() {
                 for group in groups.iter().rev().take(40) {
-                    let mut dots =
-                        group.iter().flat_map(|change| &history.changes[*change].dots).map(|dot| {
+                    let mut dots = group
+                        .iter()
+                        .flat_map(|change| &history.changes[*change].dots)
+                        .map(|dot| {
                             let actor = history.names.actor(dot.actor());
                             copy.actors.find(actor).is_some_and(|index| {
-                                copy.clock.contains(larder_crdt::Dot::new(index, dot.counter()))
+                                copy.clock
+                                    .contains(larder_crdt::Dot::new(index, dot.counter()))
                             })
                         });
                     let first = dots.next();

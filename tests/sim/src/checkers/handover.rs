@@ -28,9 +28,14 @@ pub(crate) fn before(world: &World, place: Place, partition: PartitionId) -> Bef
     }
     let mut history = world.history.lock();
     let found = node.with_partition(partition, |p| {
-        let mut seen =
-            |copy: &Option<Copy>| copy.as_ref().map(|copy| history.clock(&copy.actors, &copy.clock));
-        Before { fallback: seen(&p.fallback), main: seen(&p.main) }
+        let mut seen = |copy: &Option<Copy>| {
+            copy.as_ref()
+                .map(|copy| history.clock(&copy.actors, &copy.clock))
+        };
+        Before {
+            fallback: seen(&p.fallback),
+            main: seen(&p.main),
+        }
     });
     found.unwrap_or_default()
 }
@@ -61,7 +66,9 @@ pub(crate) fn check(world: &mut World, place: Place, partition: PartitionId, bef
             continue;
         }
         let held = disk::held_durably(&world.members[other].store, &mut world.history.lock());
-        let missing = held.get(&partition).map_or(ended.clone(), |clock| ended.minus(clock));
+        let missing = held
+            .get(&partition)
+            .map_or(ended.clone(), |clock| ended.minus(clock));
         if !missing.is_empty() {
             let what = format!(
                 "node {place} ended its copy of p{partition}, of which owner {other} lacks \

@@ -10,8 +10,8 @@ pub mod dots;
 pub mod durability;
 pub mod groups;
 pub mod handover;
-pub mod resurrection;
 pub mod rest;
+pub mod resurrection;
 
 use std::collections::BTreeMap;
 
@@ -48,11 +48,13 @@ pub fn check_all(world: &mut World) {
 /// a message that was under way has saved it.
 pub(crate) fn stands(world: &World, finals: &Finals, change: &Change) -> bool {
     let clock = finals.get(&change.partition).map(|state| &state.clock);
-    let saved = |dot: Dot| {
-        clock.is_some_and(|clock| clock.contains(dot) && !clock.is_retired(dot.actor()))
-    };
+    let saved =
+        |dot: Dot| clock.is_some_and(|clock| clock.contains(dot) && !clock.is_retired(dot.actor()));
     change.committed
-        && change.dots.iter().all(|dot| !is_excused(world, change.partition, *dot) || saved(*dot))
+        && change
+            .dots
+            .iter()
+            .all(|dot| !is_excused(world, change.partition, *dot) || saved(*dot))
 }
 
 /// Whether nobody can say if a change took effect: its dots count as seen only because their actor
@@ -60,12 +62,18 @@ pub(crate) fn stands(world: &World, finals: &Finals, change: &Change) -> bool {
 pub(crate) fn is_doubtful(world: &World, finals: &Finals, change: &Change) -> bool {
     let clock = finals.get(&change.partition).map(|state| &state.clock);
     !stands(world, finals, change)
-        && change.dots.iter().any(|dot| clock.is_some_and(|clock| clock.contains(*dot)))
+        && change
+            .dots
+            .iter()
+            .any(|dot| clock.is_some_and(|clock| clock.contains(*dot)))
 }
 
 /// Whether a dot may be gone.
 pub(crate) fn is_excused(world: &World, partition: PartitionId, dot: Dot) -> bool {
-    world.excused.get(&partition).is_some_and(|excused| excused.contains(dot))
+    world
+        .excused
+        .get(&partition)
+        .is_some_and(|excused| excused.contains(dot))
 }
 
 /// Whether a value may be gone because some node's clock has passed its end.

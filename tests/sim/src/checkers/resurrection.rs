@@ -15,7 +15,11 @@ pub fn check(world: &mut World, finals: &Finals) {
 fn returned(world: &World, finals: &Finals) -> Option<String> {
     let history = world.history.lock();
     let mut killers = BTreeMap::new();
-    for change in history.changes.iter().filter(|change| stands(world, finals, change)) {
+    for change in history
+        .changes
+        .iter()
+        .filter(|change| stands(world, finals, change))
+    {
         for dot in &change.removed {
             killers.insert((*dot, change.element), change.command);
         }

@@ -1,0 +1,323 @@
+//! The shortest histories that break a design like this one, on the real core: those of
+//! `short.py` beside the model of a partition, and those that the simulator found here.
+
+mod support;
+
+use larder_cluster::message::Message;
+use larder_sim::action::Action;
+use support::{Stage, full, id, joiner};
+
+fn is_delta(_: usize, _: usize, message: &Message) -> bool {
+    matches!(message, Message::Delta(..))
+}
+
+/// One owner, and a node that stands in for it while they are cut.
+fn owner_and_stand_in() -> (Stage, usize, usize) {
+    let stage = Stage::new(2, 1);
+    let owner = usize::from(stage.partition(1, |p| p.main.is_some()));
+    (stage, owner, 1 - owner)
+}
+
+/// short.py 1: a stand-in that kept its clock or its counter would have its second write taken for
+/// the first.
+#[test]
+fn writes_of_two_stints_as_fallback_both_arrive() {
+    let (mut stage, owner, stand_in) = owner_and_stand_in();
+    for key in ["x", "y", "x"] {
+        stage.cut(owner, stand_in);
+        let value = stage.set(stand_in, key);
+        assert!(stage.partition(stand_in, |p| p.fallback.is_some()));
+        stage.link(owner, stand_in);
+        stage.pump(20);
+        assert!(
+            stage.partition(stand_in, |p| p.fallback.is_none()),
+            "it was handed over"
+        );
+        assert!(
+            stage.values(owner, key).contains(&value),
+            "{key} has {value}"
+        );
+    }
+}
+
+/// short.py 2: a delta that was on its way when its receiver went back to an old state must not
+/// bring a value without its dot: who replaces it there removes it nowhere else.
+#[test]
+fn a_late_delta_is_refused_by_a_replica_that_was_restored() {
+    let mut stage = Stage::new(3, 3);
+    let backup = stage.stores[0].crash_kill(0);
+    stage.cut(1, 2);
+    stage.cut(0, 2);
+    let mut values = vec![stage.set(1, "x")];
+    stage.pump(20);
+    values.push(stage.set(2, "x"));
+    stage.link(1, 2);
+    stage.pump(1);
+    stage.take(|_, to, _| to == 0);
+    for _ in 0..5 {
+        stage.now_ms += 30;
+        stage.poll(1);
+        stage.poll(2);
+        while stage.deliver(|_, to, _| to != 0) {}
+    }
+    let late = stage.take(|from, to, m| from == 1 && to == 0 && is_delta(from, to, m));
+    assert!(!late.is_empty());
+    stage.reopen(0, backup);
+    for (from, to, message) in late {
+        stage.hand_over(from, to, message);
+    }
+    assert_eq!(
+        stage.values(0, "x"),
+        [""; 0],
+        "it was computed against what is gone"
+    );
+    values.push(stage.set(0, "x"));
+    stage.link(0, 1);
+    stage.link(0, 2);
+    stage.pump(60);
+    for node in 0..3 {
+        assert_eq!(
+            stage.values(node, "x"),
+            values,
+            "nobody had seen another's value"
+        );
+    }
+}
+
+/// short.py 3: a bootstrap that was joined range by range would let a stale delta bring back what
+/// the source had removed.
+#[test]
+fn a_staged_bootstrap_takes_no_delta_and_brings_nothing_back() {
+    let mut stage = Stage::new(2, 3);
+    stage.set(1, "x");
+    stage.pump(20);
+    let layout = stage.nodes[0]
+        .view()
+        .layout
+        .with_joining(joiner(2))
+        .expect("it is new");
+    let newcomer = stage.add(layout);
+    stage.delete(0, "x");
+    let held = stage.take(|_, _, m| matches!(m, Message::Range(..)));
+    stage.pump(5);
+    for (from, to, message) in held {
+        stage.hand_over(from, to, message);
+    }
+    stage.pump(60);
+    for node in 0..=newcomer {
+        assert_eq!(
+            stage.values(node, "x"),
+            [""; 0],
+            "x stays removed on {node}"
+        );
+    }
+}
+
+/// short.py 4: T1 {x, y} and T2 {y, z} arrive together, however small the message.
+#[test]
+fn groups_that_share_an_element_travel_together() {
+    let mut stage = Stage::new(2, 2);
+    let mut settings = (*stage.nodes[0].settings()).clone();
+    settings.delta_bytes_max = 1;
+    stage.nodes[0].set_settings(settings);
+    for keys in [["x", "y"], ["y", "z"]] {
+        let sets = keys.iter().map(|key| full(key)).collect();
+        stage.run(
+            0,
+            Action::Group {
+                sets,
+                deletes: Vec::new(),
+            },
+        );
+    }
+    stage.set(0, "other");
+    stage.now_ms += 5;
+    stage.poll(0);
+    let mut sizes = Vec::new();
+    for (.., message) in stage.take(is_delta) {
+        if let Message::Delta(_, delta) = message {
+            sizes.push(delta.changes.len());
+        }
+    }
+    assert_eq!(sizes, [3, 1]);
+}
+
+/// short.py 5: a command on a stand-in that holds nothing answers as for an empty key, and what the
+/// owners have stays.
+#[test]
+fn a_delete_on_a_stand_in_takes_only_what_it_had_seen() {
+    let (mut stage, owner, stand_in) = owner_and_stand_in();
+    let value = stage.set(owner, "x");
+    stage.cut(owner, stand_in);
+    stage.delete(stand_in, "x");
+    stage.link(owner, stand_in);
+    stage.pump(20);
+    assert_eq!(stage.values(owner, "x"), [value]);
+}
+
+/// short.py 6: the word of one owner is not enough to let a stand-in's copy go.
+#[test]
+fn a_fallback_stays_until_every_owner_has_it() {
+    let mut stage = Stage::new(3, 2);
+    let owners: Vec<usize> = (0..3)
+        .filter(|node| stage.partition(*node, |p| p.main.is_some()))
+        .collect();
+    let stand_in = (0..3)
+        .find(|node| !owners.contains(node))
+        .expect("two of three own it");
+    for owner in &owners {
+        stage.cut(*owner, stand_in);
+    }
+    stage.cut(owners[0], owners[1]);
+    let value = stage.set(stand_in, "x");
+    stage.link(owners[0], stand_in);
+    stage.pump(20);
+    assert!(stage.values(owners[0], "x").contains(&value));
+    assert!(
+        stage.partition(stand_in, |p| p.fallback.is_some()),
+        "one owner lacks it"
+    );
+    stage.link(owners[1], stand_in);
+    stage.pump(20);
+    assert!(stage.partition(stand_in, |p| p.fallback.is_none()));
+    assert_eq!(stage.values(owners[1], "x"), [value]);
+}
+
+/// short.py 7: counters are contiguous per copy, so that a clock is one interval an actor.
+#[test]
+fn a_clock_is_one_interval_for_each_actor() {
+    let mut stage = Stage::new(3, 3);
+    for round in 0..30 {
+        stage.set(round % 3, &format!("k{}", round % 7));
+        stage.pump(1);
+    }
+    stage.pump(30);
+    for node in 0..3 {
+        let (ranges, actors) = stage
+            .partition(node, |p| {
+                p.main
+                    .as_ref()
+                    .map(|m| (m.clock.ranges_count(), m.actors.len()))
+            })
+            .expect("all own it");
+        assert_eq!(ranges, actors);
+    }
+}
+
+/// short.py 8: a whole transfer carries the log, so that the receiver can explain what it learnt.
+#[test]
+fn what_a_bootstrap_brought_can_be_sent_on_as_a_delta() {
+    let mut stage = Stage::new(2, 3);
+    stage.cut(0, 1);
+    let value = stage.set(0, "x");
+    let layout = stage.nodes[0]
+        .view()
+        .layout
+        .with_joining(joiner(2))
+        .expect("it is new");
+    let newcomer = stage.add(layout);
+    stage.cut(newcomer, 1);
+    stage.pump(30);
+    assert!(stage.values(newcomer, "x").contains(&value));
+    let before = stage.nodes[1].counts().transfers_begun;
+    stage.link(newcomer, 1);
+    stage.pump(30);
+    assert_eq!(stage.values(1, "x"), [value]);
+    assert_eq!(
+        stage.nodes[1].counts().transfers_begun,
+        before,
+        "no whole transfer was needed"
+    );
+}
+
+/// Found by the simulator: the asynchronous rounds sent the node's own dots of an element alone,
+/// beside a row that held another's sibling.
+#[test]
+fn an_element_travels_with_the_dots_of_others() {
+    let mut stage = Stage::new(3, 3);
+    stage.cut(0, 1);
+    let mut values = vec![stage.set(0, "x"), stage.set(1, "x")];
+    stage.now_ms += 5;
+    stage.poll(0);
+    while stage.deliver(|from, to, m| from == 0 && to == 2 && is_delta(from, to, m)) {}
+    stage.take(|_, _, _| true);
+    stage.set(2, "y");
+    let third = stage.run(2, Action::SetIfAbsent { key: full("x") });
+    stage.poll(2);
+    stage.pump(40);
+    stage.link(0, 1);
+    stage.pump(40);
+    values.sort();
+    for node in 0..3 {
+        let mut found = stage.values(node, "x");
+        found.sort();
+        assert_eq!(found, values, "node {node}; command {third} found x there");
+    }
+}
+
+/// Found by the simulator: a repeated call for the first range began the feed anew, and a row that
+/// came between the two was in neither range.
+#[test]
+fn a_repeated_call_for_the_first_range_loses_nothing() {
+    let mut stage = Stage::new(1, 3);
+    let mut settings = (*stage.nodes[0].settings()).clone();
+    settings.transfer_rows_max = 1;
+    stage.nodes[0].set_settings(settings);
+    stage.set(0, "a");
+    stage.set(0, "b");
+    let layout = stage.nodes[0]
+        .view()
+        .layout
+        .with_joining(joiner(1))
+        .expect("it is new");
+    stage.add(layout);
+    let mut first = Vec::new();
+    for _ in 0..10 {
+        stage.now_ms += 10;
+        stage.poll(1);
+        while stage.deliver(|_, _, m| !matches!(m, Message::Fetch(..))) {}
+        first = stage.take(|_, _, m| matches!(m, Message::Fetch(..)));
+        if !first.is_empty() {
+            break;
+        }
+    }
+    let (from, to, fetch) = first.first().cloned().expect("the newcomer fetches");
+    stage.hand_over(from, to, fetch.clone());
+    let value = stage.set(0, "c");
+    stage.hand_over(from, to, fetch);
+    stage.pump(40);
+    assert_eq!(stage.values(1, "c"), [value]);
+}
+
+/// Found by the simulator: a copy that only the redo held was in no checkpoint, which then let that
+/// redo go.
+#[test]
+fn a_copy_survives_a_restart_and_a_checkpoint_in_which_it_did_not_change() {
+    let mut stage = Stage::new(1, 1);
+    assert!(stage.partition(0, |p| p.main.is_some()));
+    for _ in 0..2 {
+        let disk = stage.stores[0].crash_kill(usize::MAX);
+        stage.reopen(0, disk);
+        let end = stage.nodes[0].redo_end();
+        let node = &stage.nodes[0];
+        node.checkpoint(&|| node.commit().map(|_| ()))
+            .expect("the disk takes all");
+        let store = stage.nodes[0].store().clone();
+        store.finish_checkpoint(end).expect("the disk takes all");
+        assert!(stage.partition(0, |p| p.main.is_some()));
+    }
+}
+
+/// Found by the simulator: a power cut right after the first start took the node's name, under which
+/// the others knew it already.
+#[test]
+fn a_new_nodes_name_survives_the_first_power_cut() {
+    let stage = Stage::new(1, 1);
+    let survivors = larder_cluster::memory_store::Survivors {
+        records: 0,
+        parts: 0,
+    };
+    let disk = stage.stores[0].crash_power(survivors);
+    let state = larder_cluster::node::Node::stored_state(&disk).expect("the disk is sound");
+    assert_eq!(state.map(|state| state.id), Some(id(0)));
+}
