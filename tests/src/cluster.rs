@@ -281,8 +281,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Cuts one node off from all others and asks it until the answer is `Ok`: what it says then, it
-    /// has itself. Heals the cut in any case.
+    /// Cuts one node off from all others and asks it until the answer is `Ok`: what it says then,
+    /// it has itself. Heals the cut in any case.
     ///
     /// # Errors
     /// The last answer.

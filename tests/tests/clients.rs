@@ -163,8 +163,8 @@ fn a_cluster_client_finds_every_key_when_the_cluster_is_announced() -> Checked {
     expect("all values", &seen, &(0..300).collect::<Vec<_>>())
 }
 
-/// The asynchronous client, as the synchronous one of this release never asks for the slots anew when
-/// a connection is refused.
+/// The asynchronous client, as the synchronous one of this release never asks for the slots anew
+/// when a connection is refused.
 #[test]
 fn a_cluster_client_goes_on_when_a_node_is_killed() -> Checked {
     let mut cluster = Plan::of(3).with("cluster-announce", "yes").start()?;

@@ -86,8 +86,8 @@ fn show_ring(walk: &Walk<'_>) -> Checked {
     let ring = Ring::read(&mut walk.cluster.client(0)?, &walk.cluster)?;
     walk.screen.gap();
     walk.screen.say(&format!(
-        "The ring: {} partitions by the MD5 of the key, each on three nodes. Who comes first, and how \
-         much each node has:",
+        "The ring: {} partitions by the MD5 of the key, each on three nodes. Who comes first, \
+         and how much each node has:",
         ring.partitions()
     ));
     walk.screen

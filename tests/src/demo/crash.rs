@@ -106,8 +106,8 @@ fn through(
 fn ask_alone(walk: &Walk<'_>) -> Checked {
     let name = walk.name(VICTIM);
     walk.screen.say(&format!(
-        "Reads go to whoever has a key, so to see what {name} itself has, we cut it off for a moment \
-         and ask it for all of these keys."
+        "Reads go to whoever has a key, so to see what {name} itself has, we cut it off for a \
+         moment and ask it for all of these keys."
     ));
     let claim = format!("alone, {name} has every write of its share, and no deleted key");
     let own = walk.step(&claim, || walk.cluster.alone(VICTIM, own_share))?;

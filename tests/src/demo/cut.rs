@@ -160,8 +160,8 @@ pub(super) fn read_list(client: &mut Client, key: &str) -> Checked<(Json, String
 fn write_many(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
     let [n1, n2, n3] = [0, 1, 2].map(|node| walk.name(node));
     walk.screen.say(&format!(
-        "On the side of {n1}, {n2} and {n3}: a new note, {TRIPS_OF_MANY} more trips, and the coupon is \
-         used up. On the list, {} becomes 5, {} is struck off, coffee is new.",
+        "On the side of {n1}, {n2} and {n3}: a new note, {TRIPS_OF_MANY} more trips, and the \
+         coupon is used up. On the list, {} becomes 5, {} is struck off, coffee is new.",
         story.kept.name, story.contested.name
     ));
     says(walk, MANY, &["SET", &home.key("note"), NOTE_OF_MANY], "OK")?;
@@ -179,8 +179,8 @@ fn write_many(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
 fn write_few(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
     let [n4, n5] = CUT_OFF.map(|node| walk.name(node));
     walk.screen.say(&format!(
-        "On the side of {n4} and {n5}, which knows nothing of that: another note, {TRIPS_OF_FEW} more \
-         trips. On the list, {} becomes 12, {} is struck off, chocolate is new.",
+        "On the side of {n4} and {n5}, which knows nothing of that: another note, \
+         {TRIPS_OF_FEW} more trips. On the list, {} becomes 12, {} is struck off, chocolate is new.",
         story.contested.name, story.dropped.name
     ));
     let trips = format!("(integer) {}", home.trips + TRIPS_OF_FEW);
@@ -194,8 +194,8 @@ fn write_few(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
     says(walk, FEW, &["SET", &home.key("note"), NOTE_OF_FEW], "OK")
 }
 
-/// Reads the list, changes its JSON, and writes it back with the context that came with it: all that
-/// a client has to know.
+/// Reads the list, changes its JSON, and writes it back with the context that came with it: all
+/// that a client has to know.
 fn edit(
     walk: &Walk<'_>,
     side: usize,
@@ -264,8 +264,8 @@ fn heal(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
     walk.screen.show(&lines(&story.merged(&home.list)));
     walk.screen.say(&format!(
         "The trips of both sides add up to {trips}; of two notes the later shows; the coupon stays \
-         deleted. The list has all that either side wrote. {} stays, because somebody wanted more of \
-         it while it was struck off; {} is gone for good.",
+         deleted. The list has all that either side wrote. {} stays, because somebody wanted more \
+         of it while it was struck off; {} is gone for good.",
         story.contested.name, story.dropped.name
     ));
     Ok(())

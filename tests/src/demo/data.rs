@@ -9,8 +9,8 @@ const SHOPPING: &str = include_str!("../../data/shopping.json");
 /// Items of a list that the walk can show whole.
 const SHORT_LIST_ITEMS: usize = 3;
 
-/// What a household keeps in Larder. Its keys share the hash tag `{family}`, so that they are on the
-/// same nodes.
+/// What a household keeps in Larder. Its keys share the hash tag `{family}`, so that they are on
+/// the same nodes.
 #[derive(Debug, Clone)]
 pub struct Household {
     /// Its name, the tag of its keys.

@@ -14,8 +14,8 @@ use crate::wait;
 /// Where the first signal arrives, for whoever waits for it.
 static ENDED: Mutex<Option<mpsc::Receiver<()>>> = Mutex::new(None);
 
-/// From here on, Ctrl-C and `kill` end all waiting instead of this process, which then ends its nodes
-/// itself.
+/// From here on, Ctrl-C and `kill` end all waiting instead of this process, which then ends its
+/// nodes itself.
 pub(super) fn watch_signals() -> Checked {
     let (sender, receiver) = mpsc::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()

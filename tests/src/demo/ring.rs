@@ -89,7 +89,8 @@ impl Ring {
             let name = paint(*node, name);
             let bar = paint(*node, &bar);
             lines.push(format!(
-                "{name} :{port}  first in {primaries:>3}, holds {copies:>3}  {percent:>4.1} %  {bar}"
+                "{name} :{port}  first in {primaries:>3}, holds {copies:>3}  \
+                 {percent:>4.1} %  {bar}"
             ));
         }
         lines
