@@ -3,8 +3,11 @@
 //! A cursor is a place on the whole ring and needs no memory on any node:
 //!
 //! ```text
-//! 64 bits:   number of the partition | upper bits of the key's hash
+//! 53 bits:   number of the partition | upper bits of the key's hash
 //! ```
+//!
+//! Clients in languages whose numbers are all doubles hold no more bits than that exactly, and some
+//! make a number of the cursor.
 //!
 //! The walk goes through the partitions in order, and in each through the rows by their hash. It
 //! returns every key that is there all the while, at most once; 0 begins and ends it.
@@ -32,6 +35,9 @@ const PAGE_KEYS_MAX: usize = 1 << 24;
 /// The longest pattern that is taken.
 const PATTERN_BYTES_MAX: usize = 512 << 20;
 
+/// Bits of a position.
+const POSITION_BITS: u32 = 53;
+
 /// A place on the ring: what a cursor says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
@@ -41,17 +47,12 @@ impl Position {
     pub const ENDS: Self = Self(0);
 
     pub(crate) fn of(partition: PartitionId, hash: u64, partitions: Partitions) -> Self {
-        Self(
-            Self::begin(partition, partitions).0 | hash.checked_shr(partitions.bits()).unwrap_or(0),
-        )
+        let within = (hash >> partitions.bits()) >> (64 - POSITION_BITS);
+        Self(Self::begin(partition, partitions).0 | within)
     }
 
     pub(crate) fn begin(partition: PartitionId, partitions: Partitions) -> Self {
-        Self(
-            u64::from(partition.0)
-                .checked_shl(64 - partitions.bits())
-                .unwrap_or(0),
-        )
+        Self(u64::from(partition.0) << (POSITION_BITS - partitions.bits()))
     }
 
     pub(crate) fn behind(partition: PartitionId, partitions: Partitions) -> Self {
@@ -64,14 +65,19 @@ impl Position {
         }
     }
 
+    /// The place that a cursor of a client names; what no walk gives out means some other place.
+    fn from_cursor(cursor: u64) -> Self {
+        Self(cursor & ((1 << POSITION_BITS) - 1))
+    }
+
     /// The partition that it lies in.
     #[must_use]
     pub fn partition(self, partitions: Partitions) -> PartitionId {
-        PartitionId(self.0.checked_shr(64 - partitions.bits()).unwrap_or(0) as u16)
+        PartitionId((self.0 >> (POSITION_BITS - partitions.bits())) as u16)
     }
 
     pub(crate) fn hash(self, partitions: Partitions) -> u64 {
-        self.0.checked_shl(partitions.bits()).unwrap_or(0)
+        (self.0 << (64 - POSITION_BITS)) << partitions.bits()
     }
 }
 
@@ -182,7 +188,7 @@ impl Scan {
         let cursor = std::str::from_utf8(args.at(1)).ok();
         let cursor = cursor.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let cursor = cursor.and_then(|text| text.parse().ok());
-        scan.position = Position(cursor.ok_or(CommandError::InvalidCursor)?);
+        scan.position = Position::from_cursor(cursor.ok_or(CommandError::InvalidCursor)?);
         let mut at = 2;
         while at < args.len() {
             let is = |word: &str| args.at(at).eq_ignore_ascii_case(word.as_bytes());
