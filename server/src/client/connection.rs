@@ -159,7 +159,7 @@ impl Connection {
             // Who watches is not idle.
             Some(watches) => read_or_tell(stream, input, &self.info, watches).await?,
             None => {
-                let timeout_s = self.server.settings().timeout;
+                let timeout_s = self.server.runtime.settings.load().timeout;
                 let read = read(stream, input, &self.info);
                 if timeout_s == 0 {
                     read.await?
@@ -171,7 +171,8 @@ impl Connection {
                 }
             }
         };
-        if input.len() as u64 > self.server.settings().client_query_buffer_limit.0 {
+        let limit = self.server.runtime.settings.load().client_query_buffer_limit.0;
+        if input.len() as u64 > limit {
             return Ok(false);
         }
         self.server

@@ -1,5 +1,6 @@
 //! Replies on their way to a client: those that are here, and those that other nodes give.
 
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 
 use larder_cluster::request::Reply as CoreReply;
@@ -41,7 +42,7 @@ impl Connection {
         let mut reply = match awaited.receiver.try_recv() {
             Ok(reply) if out.len() < REPLY_BYTES_PER_WRITE => reply,
             ready => {
-                stream.write_all(out).await?;
+                self.send(stream, out).await?;
                 out.clear();
                 match ready {
                     Ok(reply) => reply,
@@ -99,21 +100,49 @@ impl Connection {
         self.server.metrics.sent_bytes.add(sent);
         let rest = self.reply.as_bytes().get(copied..);
         out.extend_from_slice(rest.unwrap_or_default());
-        stream.write_all(&out).await?;
+        self.send(stream, &out).await?;
         Ok(self.reply.len())
+    }
+
+    /// Writes bytes, unless somebody ends the connection: a client that does not read must not keep
+    /// it for ever.
+    async fn send(&self, stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+        self.info
+            .output_bytes
+            .store(bytes.len() as u64, Ordering::Relaxed);
+        let written = tokio::select! {
+            biased;
+            written = stream.write_all(bytes) => written,
+            () = self.info.kill.notified() => Err(ErrorKind::ConnectionAborted.into()),
+        };
+        self.info.output_bytes.store(0, Ordering::Relaxed);
+        written
+    }
+
+    /// Whether more waits for the client than it may have; then it is cut off, as in Redis.
+    fn is_over_limit(&self) -> bool {
+        let settings = self.server.runtime.settings.load();
+        let limit = settings.client_output_buffer_limit.normal.hard_bytes;
+        limit > 0 && self.reply.len() as u64 > limit
     }
 
     /// Writes all replies, in the order of their commands.
     pub(super) async fn write_out(&mut self, stream: &mut TcpStream) -> std::io::Result<()> {
+        if self.is_over_limit() {
+            self.server.metrics.slow_clients.add(1);
+            tracing::warn!(
+                client = self.info.id,
+                "cut off: its replies are over their limit"
+            );
+            return Err(ErrorKind::OutOfMemory.into());
+        }
         let written = if self.pending.is_empty() {
             0
         } else {
             self.write_awaited(stream).await?
         };
-        if self.reply.len() > written {
-            stream
-                .write_all(self.reply.as_bytes().get(written..).unwrap_or_default())
-                .await?;
+        if let Some(rest @ [_, ..]) = self.reply.as_bytes().get(written..) {
+            self.send(stream, rest).await?;
         }
         self.server.metrics.sent_bytes.add(self.reply.len() as u64);
         self.reply.clear();
