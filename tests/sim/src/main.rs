@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use larder_sim::world::Tally;
 use larder_sim::{Options, Outcome, run};
 
 /// What the command line asks for.
@@ -134,6 +135,7 @@ fn many(wish: Wish) -> ExitCode {
     let end = wish.from + wish.seeds;
     let done = AtomicU64::new(0);
     let failed = Mutex::new(Vec::new());
+    let tally = Mutex::new(Tally::default());
     let begin = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..wish.jobs {
@@ -148,6 +150,10 @@ fn many(wish: Wish) -> ExitCode {
                         break;
                     }
                     let outcome = run(seed, options);
+                    tally
+                        .lock()
+                        .expect("no thread panics here")
+                        .add(&outcome.tally);
                     let count = done.fetch_add(1, Ordering::Relaxed) + 1;
                     if let Some(violation) = &outcome.violation {
                         tell(seed, &outcome, wish);
@@ -174,6 +180,8 @@ fn many(wish: Wish) -> ExitCode {
         let line = serde_json::json!({ "seeds": count, "failed": failed.len(), "rate": rate });
         let _ = writeln!(out, "{line}");
     } else {
+        let tally = tally.into_inner().expect("no thread panics here");
+        let _ = writeln!(out, "together: {tally:?}");
         let _ = writeln!(
             out,
             "{count} seeds, {} failed, {rate:.1} a second",

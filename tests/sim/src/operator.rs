@@ -214,6 +214,20 @@ impl World {
         }
     }
 
+    /// Takes the nodes' own figures into the tally.
+    pub fn sum_up(&mut self) {
+        for place in self.running() {
+            if let Some(node) = self.node(place) {
+                let counts = node.counts();
+                self.tally.transfers += counts.transfers_done;
+                self.tally.handovers += counts.fallbacks_dropped + counts.mains_dropped;
+                self.tally.refusals += counts.deltas_refused;
+            }
+        }
+        self.tally.joins = (self.members.len() - self.plan.nodes.min(self.members.len())) as u64;
+        self.tally.changes = self.history.lock().changes.len() as u64;
+    }
+
     /// Whether nobody is a member any more: the last ones were lost while the others left.
     #[must_use]
     pub fn has_ended(&self) -> bool {

@@ -176,7 +176,8 @@ impl World {
         self.held_by(place, |_, _| true)
     }
 
-    /// As [`World::held`], of the main copies of owners and those others that `also` takes.
+    /// As [`World::held`], of the main copies of those who will stay owners, and of those other copies
+    /// that `also` takes.
     fn held_by(&self, place: Place, also: impl Fn(&Node, PartitionId) -> bool) -> Held {
         let member = &self.members[place];
         match (&member.node, member.fate) {
@@ -184,7 +185,7 @@ impl World {
                 let mut held = Held::new();
                 let mut history = self.history.lock();
                 for partition in node.view().layout.partitions().iter() {
-                    let owns = node.view().ownership.owners(partition).contains(&node.id());
+                    let owns = node.view().ownership.is_next_owner(node.id(), partition);
                     let also = also(node, partition);
                     node.with_partition(partition, |p| {
                         let main = p.main.as_ref().filter(|_| owns || also);

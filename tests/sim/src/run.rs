@@ -61,6 +61,7 @@ pub fn run_plan(dice: Dice, plan: Plan, options: Options) -> Outcome {
             text.unwrap_or_else(|| "the core panicked".to_owned()),
         );
     }
+    world.sum_up();
     Outcome {
         violation: world.violation.clone(),
         hash: world.trace.hash(),

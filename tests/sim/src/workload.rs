@@ -183,7 +183,10 @@ impl World {
                 self.tally.done += 1;
                 self.learn(token, pending.client, bytes);
             }
-            Reply::Unknown => self.ask_again(token, pending.client),
+            Reply::Unknown => {
+                self.tally.unknown += 1;
+                self.ask_again(token, pending.client);
+            }
             Reply::NoReplica | Reply::NotReady | Reply::PartialRead { .. } | Reply::Refused(_) => {}
         }
     }

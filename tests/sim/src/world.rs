@@ -41,6 +41,18 @@ pub struct Tally {
     pub messages: u64,
     /// Faults that happened.
     pub faults: u64,
+    /// Commands that were answered with an unknown outcome.
+    pub unknown: u64,
+    /// Changes of elements.
+    pub changes: u64,
+    /// Whole transfers that nodes running in the end had finished.
+    pub transfers: u64,
+    /// Copies of fallbacks and old owners that they had handed over.
+    pub handovers: u64,
+    /// Deltas that they had refused.
+    pub refusals: u64,
+    /// Nodes that joined.
+    pub joins: u64,
     /// Virtual milliseconds until the cluster was quiet after the faults.
     pub quiet_ms: u64,
 }
@@ -89,6 +101,23 @@ pub struct World {
     pub tally: Tally,
     /// Whether the faults are over.
     pub quiet: bool,
+}
+
+impl Tally {
+    /// Adds another run's figures.
+    pub fn add(&mut self, other: &Self) {
+        self.commands += other.commands;
+        self.done += other.done;
+        self.unknown += other.unknown;
+        self.changes += other.changes;
+        self.messages += other.messages;
+        self.faults += other.faults;
+        self.transfers += other.transfers;
+        self.handovers += other.handovers;
+        self.refusals += other.refusals;
+        self.joins += other.joins;
+        self.quiet_ms = self.quiet_ms.max(other.quiet_ms);
+    }
 }
 
 impl World {

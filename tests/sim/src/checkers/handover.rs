@@ -62,7 +62,15 @@ pub(crate) fn check(world: &mut World, place: Place, partition: PartitionId, bef
             continue;
         };
         let end = world.network.end(place, other);
-        if other == place || !end.up || world.network.session(place, other) != Some(end.session) {
+        // One that has left meanwhile has handed its own copy over.
+        let owns = world
+            .node(other)
+            .is_none_or(|node| node.view().ownership.owners(partition).contains(owner));
+        if !owns
+            || other == place
+            || !end.up
+            || world.network.session(place, other) != Some(end.session)
+        {
             continue;
         }
         let held = disk::held_durably(&world.members[other].store, &mut world.history.lock());
