@@ -83,7 +83,9 @@ impl<'c, 'a, 'b> Call<'c, 'a, 'b> {
     pub fn place_in(&self, index: usize, database: u8) -> Place {
         let key = self.arg(index);
         assert!(key.len() <= KEY_BYTES_MAX, "the plan refuses longer keys");
-        let known = self.places.binary_search_by_key(&index, |(position, _)| *position);
+        let known = self
+            .places
+            .binary_search_by_key(&index, |(position, _)| *position);
         let token = match known.ok().and_then(|at| self.places.get(at)) {
             Some((_, token)) => *token,
             None => KeyPlace::of(key),

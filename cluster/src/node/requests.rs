@@ -222,7 +222,7 @@ impl Node {
         to: NodeId,
         tried: BTreeSet<NodeId>,
     ) -> Option<Reply> {
-        let deadline_ms = env.now.monotonic_ms + env.settings.request_timeout_ms;
+        let deadline_ms = env.now.monotonic_ms + patience_ms(env, &request);
         let mut requests = self.requests.lock();
         if requests.len() >= PENDING_MAX {
             return Some(Reply::Refused(
@@ -649,6 +649,13 @@ impl Node {
             self.answer(env, caller, reply);
         }
     }
+}
+
+/// How long a node that a request was sent to may take: longer if it waits for other replicas, as it
+/// has a timeout of its own for each kind of wait, and answers when that is over.
+fn patience_ms(env: &Env<'_>, request: &Request) -> u64 {
+    let waits = u64::from(request.read_copies > 1) + u64::from(request.write_copies > 1);
+    env.settings.request_timeout_ms * (1 + waits)
 }
 
 fn take_if<T>(map: &mut BTreeMap<u64, T>, over: impl Fn(&T) -> bool) -> Vec<T> {

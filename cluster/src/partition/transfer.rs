@@ -332,9 +332,7 @@ fn next_range(
 ) -> Result<NextRange, StoreError> {
     let rows_max = env.settings.transfer_rows_max.clamp(1, TRANSFER_ROWS_MAX);
     if !feed.scanned {
-        let (rows, more) = main
-            .rows
-            .range(env.store, feed.after.as_ref(), rows_max)?;
+        let (rows, more) = main.rows.range(env.store, feed.after.as_ref(), rows_max)?;
         feed.after = rows.last().map(|(key, _)| key.clone());
         feed.scanned = !more || rows.is_empty();
         let touched = main.touched.entry(receiver).or_default();

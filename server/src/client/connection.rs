@@ -171,7 +171,13 @@ impl Connection {
                 }
             }
         };
-        let limit = self.server.runtime.settings.load().client_query_buffer_limit.0;
+        let limit = self
+            .server
+            .runtime
+            .settings
+            .load()
+            .client_query_buffer_limit
+            .0;
         if input.len() as u64 > limit {
             return Ok(false);
         }
