@@ -62,6 +62,10 @@ impl Execute for Executor {
         };
         let outcome = run.act(transaction, &action);
         let last = history.changes.len();
+        if first == last {
+            let node = transaction.env().node;
+            history.commands[command as usize].idle.push(node);
+        }
         if matches!(action, Action::Group { .. }) && last > first {
             let partition = history.changes[first].partition;
             history.note_group(partition, (first..last).collect());

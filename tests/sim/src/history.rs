@@ -87,6 +87,8 @@ pub struct Command {
     pub disks_lost: usize,
     /// Its changes, as positions in the history.
     pub changes: Vec<usize>,
+    /// Where it ran and changed nothing.
+    pub idle: Vec<NodeId>,
     /// How often it ran.
     pub executions: usize,
     /// On how many disks the cluster said it is, if it was asked to say so.
@@ -185,6 +187,7 @@ impl History {
             action,
             disks_lost,
             changes: Vec::new(),
+            idle: Vec::new(),
             executions: 0,
             promised_copies: 0,
             step,

@@ -177,6 +177,13 @@ impl World {
         self.trace
             .line(self.now_ms, || format!("answer {token}: {}", brief(reply)));
         self.trace.mix(token);
+        self.trace.line(self.now_ms, || {
+            let history = self.history.lock();
+            format!(
+                "command {token} was idle on {:?}",
+                history.commands[token as usize].idle
+            )
+        });
         answers::check(self, token, pending, reply);
         match reply {
             Reply::Done(bytes) | Reply::Partial { reply: bytes, .. } => {

@@ -95,7 +95,11 @@ fn check_promise(world: &mut World, token: u64, command: &Command, promised: usi
         noted.promised_copies = noted.promised_copies.max(promised);
     }
     let executions = executions(world, command);
-    if executions.is_empty() || world.workload.promises_checked >= CHECKED_MAX {
+    // Where it ran again and found nothing to do, what it wanted was so already.
+    if executions.is_empty()
+        || !command.idle.is_empty()
+        || world.workload.promises_checked >= CHECKED_MAX
+    {
         return;
     }
     world.workload.promises_checked += 1;
@@ -106,6 +110,12 @@ fn check_promise(world: &mut World, token: u64, command: &Command, promised: usi
     else {
         return;
     };
+    // Owners that handed over and left meanwhile may have counted.
+    let owners = world.running().into_iter().filter_map(|place| {
+        let node = world.node(place)?;
+        Some(node.view().ownership.owners(partition).len())
+    });
+    let promised = promised.min(owners.min().unwrap_or(promised));
     let mut copies = 0;
     for member in &world.members {
         if matches!(member.fate, Fate::Running | Fate::Crashed) {

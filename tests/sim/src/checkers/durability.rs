@@ -56,7 +56,7 @@ fn broken_promise(world: &World, finals: &Finals) -> Option<String> {
                 .iter()
                 .all(|dot| clock.is_some_and(|clock| clock.contains(*dot)))
         });
-        if !command.changes.is_empty() && !left.any(|left| left) {
+        if !command.changes.is_empty() && command.idle.is_empty() && !left.any(|left| left) {
             return Some(format!(
                 "command {number} was said to be on {} disks, {lost} were lost since, and so is it",
                 command.promised_copies
