@@ -1,7 +1,7 @@
 //! Directories, disks, secrets and strangers that a node must not trip over.
 //!
-//! A clock that jumps by a year is not among them: a process cannot be given a clock of its own here.
-//! The simulator sets the clocks of its nodes wrong and back; see `tests/sim`.
+//! A clock that jumps by a year is not among them: a process cannot be given a clock of its own
+//! here. The simulator sets the clocks of its nodes wrong and back; see `tests/sim`.
 
 use std::fs;
 use std::io::{Read, Write};
