@@ -5,7 +5,7 @@ use larder_cluster::store::StoreError;
 use larder_cluster::transaction::{Place, Transaction};
 use larder_crdt::context::{ContextKey, ContextSeal, Seen};
 use larder_crdt::types::document_causal::{
-    DocDot, Document, DocumentError, LeafValue, Pointer, Signer, leaves_of,
+    DocContext, DocDot, Document, DocumentError, LeafValue, Pointer, Signer, State, leaves_of,
 };
 use larder_crdt::{Row, Stamp, Value};
 use serde_json::json;
@@ -76,6 +76,9 @@ pub(crate) fn write(
         };
         let stamp = edit.stamp();
         let mut document = joined(edit.row());
+        if way != Way::Remove {
+            begin_signing(&mut document, edit);
+        }
         let written = match way {
             Way::Put => document.put(&seen, &write.json, stamp, &signer),
             Way::Patch => document.patch(&seen, &write.json, stamp, &signer),
@@ -128,6 +131,7 @@ pub(crate) fn add(
         };
         let stamp = edit.stamp();
         let mut document = joined(edit.row());
+        begin_signing(&mut document, edit);
         let outcome = document.increment(&path, by, &signer, stamp);
         if outcome
             .as_ref()
@@ -142,6 +146,21 @@ pub(crate) fn add(
     }
     note_leaves(run, place, &before, &after);
     Ok(b"ok".to_vec())
+}
+
+/// As the commands do it: whatever the actor may have signed in a document that was forgotten \
+counts
+/// as seen.
+fn begin_signing(document: &mut Document, edit: &Edit<'_>) {
+    let actor = edit.actor();
+    if !document.context().knows(actor) {
+        let mut past = DocContext::new();
+        past.insert_range(actor, 1, edit.next_counter() << 20);
+        document.absorb(&State {
+            context: past,
+            ..State::default()
+        });
+    }
 }
 
 fn refused(error: &DocumentError) -> Vec<u8> {

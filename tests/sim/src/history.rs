@@ -1,7 +1,7 @@
 //! What was executed where: the truth that the checkers hold replicas against.
 //!
-//! The executor notes every change of an element at the moment it happens inside a node: the dots it
-//! took, what it put there and what it removed. Dots are kept in the numbers of one table of all
+//! The executor notes every change of an element at the moment it happens inside a node: the dots
+//! it took, what it put there and what it removed. Dots are kept in the numbers of one table of all
 //! actors of the run, so that they can be compared between copies.
 
 use std::collections::BTreeMap;

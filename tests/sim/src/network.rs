@@ -1,10 +1,10 @@
 //! Links between nodes: sessions, cuts, loss, duplication, delay.
 //!
-//! Two nodes have at most one session at a time. Each end learns of its beginning and end in its own
-//! time; a message of an old session is never delivered after a new one is up at its receiver, as
-//! the server guarantees. Within a session messages may be lost, doubled and overtaken: more than
-//! a stream does, except that commands and their answers are never doubled, because nothing but the
-//! stream keeps a command from running twice.
+//! Two nodes have at most one session at a time. Each end learns of its beginning and end in its
+//! own time; a message of an old session is never delivered after a new one is up at its receiver,
+//! as the server guarantees. Within a session messages may be lost, doubled and overtaken: more
+//! than a stream does, except that commands and their answers are never doubled, because nothing
+//! but the stream keeps a command from running twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 

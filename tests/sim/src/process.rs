@@ -176,8 +176,8 @@ impl World {
         self.held_by(place, |_, _| true)
     }
 
-    /// As [`World::held`], of the main copies of those who will stay owners, and of those other copies
-    /// that `also` takes.
+    /// As [`World::held`], of the main copies of those who will stay owners, and of those other
+    /// copies that `also` takes.
     fn held_by(&self, place: Place, also: impl Fn(&Node, PartitionId) -> bool) -> Held {
         let member = &self.members[place];
         match (&member.node, member.fate) {

@@ -1,5 +1,5 @@
-//! Seeds that led to a fix. What a seed makes happen changes with the simulator; the shortest of these
-//! histories are scripted in `scenarios.rs`.
+//! Seeds that led to a fix. What a seed makes happen changes with the simulator; the shortest of
+//! these histories are scripted in `scenarios.rs`.
 
 use larder_sim::{Options, run};
 

@@ -308,8 +308,8 @@ fn a_copy_survives_a_restart_and_a_checkpoint_in_which_it_did_not_change() {
     }
 }
 
-/// Found by the simulator: a power cut right after the first start took the node's name, under which
-/// the others knew it already.
+/// Found by the simulator: a power cut right after the first start took the node's name, under
+/// which the others knew it already.
 #[test]
 fn a_new_nodes_name_survives_the_first_power_cut() {
     let stage = Stage::new(1, 1);

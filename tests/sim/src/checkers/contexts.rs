@@ -1,5 +1,5 @@
-//! A write to a document changes what its writer wanted changed, and nothing that it had not seen: a
-//! lost update is a violation.
+//! A write to a document changes what its writer wanted changed, and nothing that it had not seen:
+//! a lost update is a violation.
 
 use larder_crdt::context::Seen;
 use larder_crdt::types::document_causal::{Document, LeafValue, Pointer};

@@ -180,7 +180,8 @@ pub fn describe(world: &mut World) {
                 let busy = copies_at_rest(&node, p, owns).err();
                 let copy = |copy: &larder_cluster::copy::Copy| {
                     format!(
-                        "{:?} {:?} actors {:?} clock {:?} durable {:?} log {} signer {:?} peers {:?}",
+                        "{:?} {:?} actors {:?} clock {:?} durable {:?} log {} signer {:?} peers \
+                            {:?}",
                         copy.id,
                         copy.role,
                         copy.actors.iter().map(|(_, actor)| actor).collect::<Vec<_>>(),

@@ -30,8 +30,8 @@ fn unseen(world: &World, finals: &Finals) -> Option<String> {
     None
 }
 
-/// A write that was said to be on n disks, and is gone although fewer than n were lost since. No more
-/// copies are kept than there are replicas and members.
+/// A write that was said to be on n disks, and is gone although fewer than n were lost since. No
+/// more copies are kept than there are replicas and members.
 fn broken_promise(world: &World, finals: &Finals) -> Option<String> {
     let history = world.history.lock();
     let mut least = world.sizes.clone();

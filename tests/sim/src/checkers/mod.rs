@@ -44,8 +44,8 @@ pub fn check_all(world: &mut World) {
     dots::check(world);
 }
 
-/// Whether a change certainly took effect: it was on a disk, and it was not lost with good reason, or
-/// a message that was under way has saved it.
+/// Whether a change certainly took effect: it was on a disk, and it was not lost with good reason,
+/// or a message that was under way has saved it.
 pub(crate) fn stands(world: &World, finals: &Finals, change: &Change) -> bool {
     let clock = finals.get(&change.partition).map(|state| &state.clock);
     let saved =
