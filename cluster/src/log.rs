@@ -122,8 +122,8 @@ impl Log {
     }
 
     /// The elements that the dots of `chosen` changed, each with all its dots of `missing`, until
-    /// about `elements_max`; more where a group of changes must stay together. `closed` is false only
-    /// when a test breaks rule 6: then an element travels with some of its dots.
+    /// about `elements_max`; more where a group of changes must stay together. `closed` is false
+    /// only when a test breaks rule 6: then an element travels with some of its dots.
     #[must_use]
     pub fn batch(
         &self,

@@ -18,7 +18,10 @@ use crate::row_key::RowKey;
 /// Declares [`Message`]: a row is a number, a verb, a variant and its fields. Each field type says
 /// by [`Field`] how it is written and read.
 macro_rules! messages {
-    ($($(#[$doc:meta])* $number:literal $verb:literal $variant:ident($($field:ident: $type:ty),*),)+) => {
+    ($(
+        $(#[$doc:meta])*
+        $number:literal $verb:literal $variant:ident($($field:ident: $type:ty),*),
+    )+) => {
         /// A message between two nodes.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Message {

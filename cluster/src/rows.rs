@@ -346,8 +346,8 @@ impl Rows {
         self.dirty_bytes = dirty_bytes;
     }
 
-    /// Evicts clean rows that were not used since the last call, until about `bytes` are freed; says
-    /// how many were.
+    /// Evicts clean rows that were not used since the last call, until about `bytes` are freed;
+    /// says how many were.
     pub fn evict(&mut self, bytes: usize) -> usize {
         let mut freed = 0;
         self.table.retain(|packed| {

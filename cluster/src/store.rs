@@ -19,8 +19,8 @@ use thiserror::Error;
 use crate::id::PartitionId;
 use crate::row_key::RowKey;
 
-/// Where a copy keeps its rows: each copy of a partition that a node ever begins has a number of its
-/// own, so that dropping one never touches another.
+/// Where a copy keeps its rows: each copy of a partition that a node ever begins has a number of
+/// its own, so that dropping one never touches another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot {
     /// The partition.
@@ -71,8 +71,8 @@ pub struct Stored {
     pub copies: Vec<(Slot, Vec<u8>)>,
 }
 
-/// A disk. All methods may be called from several threads; positions of redo follow the order of the
-/// calls of [`Store::append`].
+/// A disk. All methods may be called from several threads; positions of redo follow the order of
+/// the calls of [`Store::append`].
 pub trait Store: Send + Sync {
     /// The encoded row as of the last checkpoint.
     ///

@@ -13,8 +13,8 @@ use crate::row_key::RowKey;
 use crate::store::StoreError;
 use crate::token::KeyPlace;
 
-/// Runs commands: the layer above the core. A command may only touch the partitions that its request
-/// names, and must reply whatever happens.
+/// Runs commands: the layer above the core. A command may only touch the partitions that its
+/// request names, and must reply whatever happens.
 pub trait Execute: Send + Sync {
     /// Runs `request` and appends the bytes of its reply.
     fn execute(

@@ -1,11 +1,11 @@
 //! Patterns as in KEYS, SCAN and CONFIG GET: `?`, `*`, `[a-z]`, `[^x]` and `\` before a character
 //! that stands for itself.
 //!
-//! What matches is as in Redis (`stringmatchlen`), its corners included: a class without its `]` ends
-//! with the pattern, in `[a-]` the `]` is the end of a range, and of the empty string no pattern but
-//! the empty one matches (`*` alone is answered before by whoever lists keys). How long it takes is
-//! not: every item but `*` stands for exactly one byte, so it is enough to go back to the last `*`,
-//! and no pattern takes longer than its length times that of the text.
+//! What matches is as in Redis (`stringmatchlen`), its corners included: a class without its `]`
+//! ends with the pattern, in `[a-]` the `]` is the end of a range, and of the empty string no
+//! pattern but the empty one matches (`*` alone is answered before by whoever lists keys). How long
+//! it takes is not: every item but `*` stands for exactly one byte, so it is enough to go back to
+//! the last `*`, and no pattern takes longer than its length times that of the text.
 
 /// Whether the whole of `text` matches `pattern`.
 #[must_use]
@@ -182,7 +182,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn going_back_to_the_last_star_is_enough(pattern in "[ab*?\\[\\]^\\\\-]{0,9}", text in "[ab]{1,9}") {
+        fn going_back_to_the_last_star_is_enough(
+            pattern in "[ab*?\\[\\]^\\\\-]{0,9}",
+            text in "[ab]{1,9}",
+        ) {
             let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
             prop_assert_eq!(matches(pattern, text), plain(pattern, text));
         }

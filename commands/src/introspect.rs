@@ -1,5 +1,5 @@
-//! COMMAND and its subcommands, and HELP of every command that has subcommands: what the table says,
-//! without a look at any node.
+//! COMMAND and its subcommands, and HELP of every command that has subcommands: what the table
+//! says, without a look at any node.
 
 use crate::args::Args;
 use crate::error::CommandError;

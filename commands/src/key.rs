@@ -1,8 +1,8 @@
 //! What a key's row shows, and the ways in which commands replace it.
 //!
-//! A row may hold siblings of several types: registers and counters, which make one string together,
-//! and documents. Where strings and documents meet by concurrency, the type with the latest stamp
-//! shows and the other waits behind it; DEL removes both.
+//! A row may hold siblings of several types: registers and counters, which make one string
+//! together, and documents. Where strings and documents meet by concurrency, the type with the
+//! latest stamp shows and the other waits behind it; DEL removes both.
 //!
 //! ```text
 //! register "5" @17   counter +2 @18   document {…} @16        GET shows "7", LGET says WRONGTYPE

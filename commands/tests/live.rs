@@ -158,10 +158,10 @@ const FLOATS: &[&str] = &[
 ];
 
 /// Forms of requests: `k` a key, `v` a value, `n` a number, `t` a time, `T` an absolute time in
-/// milliseconds, `S` one in seconds, `f` a float, `F` a key of floats (doubles here, long doubles in
-/// Redis: only sums without rounding are alike), `c` a condition of EXPIRE; other words stand for
-/// themselves. Conditions stand beside absolute times only: two relative ones of two machines may
-/// compare otherwise if they fall within a millisecond.
+/// milliseconds, `S` one in seconds, `f` a float, `F` a key of floats (doubles here, long doubles
+/// in Redis: only sums without rounding are alike), `c` a condition of EXPIRE; other words stand
+/// for themselves. Conditions stand beside absolute times only: two relative ones of two machines
+/// may compare otherwise if they fall within a millisecond.
 const FORMS: &[&str] = &[
     "GET k",
     "SET k v",

@@ -7,7 +7,8 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::limits::ACTORS_MAX;
 
 /// The signer of dots, 128 random bits: 96 of the node's run and 32 of the stint within it, so that
-/// lists of actors grow with restarts and not with partitions. Clients may bring actors of their own.
+/// lists of actors grow with restarts and not with partitions. Clients may bring actors of their
+/// own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Actor(pub u128);
 

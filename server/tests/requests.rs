@@ -68,7 +68,8 @@ fn words(words: &[&[u8]]) -> Vec<Vec<u8>> {
 
 #[test]
 fn requests_of_both_kinds_follow_one_another() {
-    let input = b"*2\r\n$3\r\nGET\r\n$0\r\n\r\nSET 'a b' \"\\x00\"\r\n\r\n*0\r\n*-1\r\n  \nPING\n*1\r\n$4\r\nPING\r\n";
+    let input = b"*2\r\n$3\r\nGET\r\n$0\r\n\r\n\
+        SET 'a b' \"\\x00\"\r\n\r\n*0\r\n*-1\r\n  \nPING\n*1\r\n$4\r\nPING\r\n";
     let want = vec![
         words(&[b"GET", b""]),
         words(&[b"SET", b"a b", b"\0"]),

@@ -1,9 +1,9 @@
 //! A node's disk: the [`Store`](larder_cluster::store::Store) of the core, kept in files.
 //!
 //! ```text
-//! append, sync ─────────► redo/      our own files: one write(2) per record, one fdatasync per sync
-//! checkpoint, row, rows ► tables/    RocksDB without its write-ahead log: rows, copies, the node
-//! open ─────────────────► FORMAT, LOCK
+//! append, sync ─────────► redo/      our own files: one write(2) per record, one fdatasync per
+//! sync checkpoint, row, rows ► tables/    RocksDB without its write-ahead log: rows, copies, the
+//! node open ─────────────────► FORMAT, LOCK
 //! ```
 //!
 //! The redo stands beside RocksDB and not in it because a put into its log and memtable costs two

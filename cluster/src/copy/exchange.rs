@@ -135,9 +135,9 @@ pub struct Joined {
 }
 
 impl Copy {
-    /// The elements that the dots of `chosen` changed, each with all its dots that a side which knows
-    /// `known` lacks (`missing`, which holds `chosen`), as many as one message holds. The rest is for
-    /// the next one.
+    /// The elements that the dots of `chosen` changed, each with all its dots that a side which
+    /// knows `known` lacks (`missing`, which holds `chosen`), as many as one message holds. The
+    /// rest is for the next one.
     ///
     /// # Errors
     /// What the disk says when a row is looked up.

@@ -1,9 +1,9 @@
 //! Actors whose copies are closed, and whose dots will never be complete (DESIGN.md rule 10).
 //!
-//! A crash can lose dots that nobody else had, while later ones survive elsewhere: the gap would stay
-//! in every clock for ever. When the actor signs no more, and every owner durably has the same of
-//! its dots, all of them are counted as seen, those that were lost included. One owner finds that
-//! out and tells the others which dots it means; an owner that has others fetches the whole
+//! A crash can lose dots that nobody else had, while later ones survive elsewhere: the gap would
+//! stay in every clock for ever. When the actor signs no more, and every owner durably has the same
+//! of its dots, all of them are counted as seen, those that were lost included. One owner finds
+//! that out and tells the others which dots it means; an owner that has others fetches the whole
 //! partition instead.
 
 use std::collections::BTreeSet;
@@ -76,8 +76,8 @@ impl Copy {
         record::clock(redo, self.slot(), &retired);
     }
 
-    /// Another owner counts all dots of the actors of `dots` as seen: done here, too, if this copy has
-    /// exactly those. Says whether that was so.
+    /// Another owner counts all dots of the actors of `dots` as seen: done here, too, if this copy
+    /// has exactly those. Says whether that was so.
     pub fn follow_retirement(&mut self, redo: &mut Writer, dots: &Clock) -> bool {
         let actors: BTreeSet<ActorIndex> = dots.ranges().map(|(actor, ..)| actor).collect();
         let mut all = true;

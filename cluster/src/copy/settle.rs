@@ -58,8 +58,8 @@ impl Copy {
         (covered || !env.keeps(8)).then_some(watermark)
     }
 
-    /// The resets that may be forgotten as far as the owners tell. Each call looks at some of them, and
-    /// the next one at those behind: removed documents may have to stay for long.
+    /// The resets that may be forgotten as far as the owners tell. Each call looks at some of them,
+    /// and the next one at those behind: removed documents may have to stay for long.
     ///
     /// # Errors
     /// What the disk says.
@@ -97,8 +97,8 @@ impl Copy {
         Ok(found)
     }
 
-    /// Forgets those of the resets in `due` that are settled: counters that are all reset, removed documents whose time
-    /// is over. This removes nothing from anybody's view and takes no dot.
+    /// Forgets those of the resets in `due` that are settled: counters that are all reset, removed
+    /// documents whose time is over. This removes nothing from anybody's view and takes no dot.
     ///
     /// # Errors
     /// What the disk says.
@@ -163,8 +163,8 @@ impl Copy {
     }
 }
 
-/// The types that have resets. A reset may be forgotten only if no sibling stays whose content it has
-/// reset. (It must not wait for siblings that it has nothing to do with: another owner may have
+/// The types that have resets. A reset may be forgotten only if no sibling stays whose content it
+/// has reset. (It must not wait for siblings that it has nothing to do with: another owner may have
 /// forgotten it before those came, and the two would differ for ever.)
 #[derive(Clone, Copy)]
 enum Kind {

@@ -1,7 +1,7 @@
 //! Who signs the changes of a copy (DESIGN.md section 4, rule 3).
 //!
-//! An actor belongs to one copy and one run of its node. It is minted when the copy first signs, and
-//! counts from 1.
+//! An actor belongs to one copy and one run of its node. It is minted when the copy first signs,
+//! and counts from 1.
 
 use larder_crdt::limits::COUNTER_MAX;
 use larder_crdt::{Actor, ActorIndex, Writer};

@@ -142,9 +142,9 @@ impl Node {
     }
 
     /// Writes what changed since the last checkpoint. Everything that was committed before the call
-    /// is in it; the caller may then finish it with the end of the redo as it was before. `commit` is
-    /// to do what [`Node::commit`] does and to carry out the effects: no row reaches the disk before
-    /// its redo.
+    /// is in it; the caller may then finish it with the end of the redo as it was before. `commit`
+    /// is to do what [`Node::commit`] does and to carry out the effects: no row reaches the disk
+    /// before its redo.
     ///
     /// # Errors
     /// What the disk says; what did not reach it is in the next checkpoint.
@@ -179,7 +179,8 @@ impl Node {
     pub fn evict(&self) {
         let budget = self.settings().cache_bytes_max;
         let mut total: usize = self.cached_bytes();
-        // Each call goes on behind the partition where the last one ended, so that none is favoured.
+        // Each call goes on behind the partition where the last one ended, so that none is
+        // favoured.
         for _ in 0..self.partitions.len() {
             if total <= budget {
                 return;

@@ -1,8 +1,8 @@
 //! A node: its partitions, its links to peers, and the commands on their way.
 //!
-//! A node does no I/O and knows no time. Calls tell it what happened; each leaves effects, which the
-//! caller carries out in their order by [`Node::commit`]: the redo is appended to the disk, then
-//! messages are sent, then clients are answered. Persist before send before reply.
+//! A node does no I/O and knows no time. Calls tell it what happened; each leaves effects, which
+//! the caller carries out in their order by [`Node::commit`]: the redo is appended to the disk,
+//! then messages are sent, then clients are answered. Persist before send before reply.
 //!
 //! Partitions are locked one by one, in ascending order, so that commands of several threads meet
 //! only where they touch the same one. No lock of the node itself is held while a partition's is

@@ -651,8 +651,8 @@ impl Node {
     }
 }
 
-/// How long a node that a request was sent to may take: longer if it waits for other replicas, as it
-/// has a timeout of its own for each kind of wait, and answers when that is over.
+/// How long a node that a request was sent to may take: longer if it waits for other replicas, as
+/// it has a timeout of its own for each kind of wait, and answers when that is over.
 fn patience_ms(env: &Env<'_>, request: &Request) -> u64 {
     let waits = u64::from(request.read_copies > 1) + u64::from(request.write_copies > 1);
     env.settings.request_timeout_ms * (1 + waits)

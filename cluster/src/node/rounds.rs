@@ -16,7 +16,8 @@ impl Node {
     /// Does what is due, and says when to call again at the latest.
     ///
     /// # Errors
-    /// What the disk says; the rest of the round is done all the same, and what failed is due again.
+    /// What the disk says; the rest of the round is done all the same, and what failed is due
+    /// again.
     pub fn poll(&self, now: Now) -> Result<u64, StoreError> {
         let settings = self.settings();
         let mut env = self.env(&settings, now);

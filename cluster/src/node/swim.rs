@@ -22,8 +22,8 @@ use crate::env::Now;
 use crate::id::NodeId;
 use crate::message::Message;
 
-/// A member as SWIM names it: the node, and which of its lives it is in. A life ends when others have
-/// declared it down, or when the process does.
+/// A member as SWIM names it: the node, and which of its lives it is in. A life ends when others
+/// have declared it down, or when the process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Member {
     node: u128,
@@ -40,8 +40,8 @@ const STEP_MAX: u64 = 1 << 36;
 impl Identity for Member {
     type Addr = u128;
 
-    /// Steps grow, so that a node that began under a clock set back is soon above its earlier lives,
-    /// which the others remember.
+    /// Steps grow, so that a node that began under a clock set back is soon above its earlier
+    /// lives, which the others remember.
     fn renew(&self) -> Option<Self> {
         Some(Self {
             life: self.life.saturating_add(self.step),
@@ -216,8 +216,8 @@ impl Node {
         self.swim(now, |detector, runtime| detector.announce(member, runtime));
     }
 
-    /// A peer that counts as down has sent something: it is not. A restart under a clock that was set
-    /// back begins a life that the others take for an older one, and so hold for over.
+    /// A peer that counts as down has sent something: it is not. A restart under a clock that was
+    /// set back begins a life that the others take for an older one, and so hold for over.
     pub(super) fn heard(&self, peer: NodeId) {
         self.swim.lock().is_back(peer);
         self.refresh_view();

@@ -1,11 +1,11 @@
-//! Before an owner forgets for good what a late change could need, it makes sure that nobody still has
-//! one (DESIGN.md section 4, rules 8 and 10).
+//! Before an owner forgets for good what a late change could need, it makes sure that nobody still
+//! has one (DESIGN.md section 4, rules 8 and 10).
 //!
 //! That all owners hold a reset durably, and that this copy has seen all that they had seen, leaves
 //! two places for a change that was made before: a fallback's copy, and one of an old owner. A word
-//! about these may be older than the copy it denies. So once something is due, every member is asked
-//! anew, under a number, and has to say in answer that it has no such copy: what it began before, all
-//! owners hold by now; what it begins afterwards, it begins empty.
+//! about these may be older than the copy it denies. So once something is due, every member is
+//! asked anew, under a number, and has to say in answer that it has no such copy: what it began
+//! before, all owners hold by now; what it begins afterwards, it begins empty.
 
 use std::collections::BTreeSet;
 

@@ -129,8 +129,8 @@ impl Partition {
         }
     }
 
-    /// Another owner has retired actors of which it had these dots. If this copy has others, it takes
-    /// the whole partition from there.
+    /// Another owner has retired actors of which it had these dots. If this copy has others, it
+    /// takes the whole partition from there.
     pub fn on_retire(&mut self, env: &Env<'_>, out: &mut Output, from: NodeId, dots: &KnownClock) {
         if !self.is_ready(env) {
             return;

@@ -119,7 +119,8 @@ pub struct Partition {
     pub staged: Option<Staged>,
     /// Transfers that read the main copy, by receiver.
     pub feeds: BTreeMap<NodeId, Feed>,
-    /// Which nodes said on the current link that they have a ready copy, and which that they have none.
+    /// Which nodes said on the current link that they have a ready copy, and which that they have
+    /// none.
     pub ready: BTreeMap<NodeId, bool>,
     /// What waits to be forgotten until all members have said a word.
     pub clearing: Clearing,
@@ -301,8 +302,9 @@ impl Partition {
         }
     }
 
-    /// How many nodes hold durably what `written` names, this one included, as far as it knows. A copy
-    /// that was handed over or replaced meanwhile speaks for what it took over, not by its numbers.
+    /// How many nodes hold durably what `written` names, this one included, as far as it knows. A
+    /// copy that was handed over or replaced meanwhile speaks for what it took over, not by its
+    /// numbers.
     #[must_use]
     pub fn durable_copies(&self, written: &Written) -> usize {
         let count = |copy: &Copy| {

@@ -193,8 +193,8 @@ impl Partition {
         }
         let main = self.main.as_mut().expect("has_main was just asked");
         if turn == 0 {
-            // A repeated call must not begin the feed anew: what changed since the first range would
-            // be in neither of the two.
+            // A repeated call must not begin the feed anew: what changed since the first range
+            // would be in neither of the two.
             if self
                 .feeds
                 .get(&from)

@@ -180,7 +180,8 @@ const CLIENT_ROWS: &[Command] = &[
         name: "client|kill",
         arity: -3,
         usage: "<ip:port | ([ID client-id:integer] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | \
-                PUBSUB>] | [USER username] | [ADDR addr] | [LADDR laddr] | [SKIPME <YES | NO>])...>",
+                PUBSUB>] | [USER username] | [ADDR addr] | [LADDR laddr] | [SKIPME <YES | \
+                NO>])...>",
         summary: "Terminates open connections.",
         since: "2.4.0",
         complexity: "O(N) where N is the number of client connections.",

@@ -15,7 +15,8 @@ use super::strings::STRING;
 const COUNTER: Command = Command {
     flags: &[Write, DenyOom, Fast],
     keys: &[KeySpec::at(1, &["RW", "access", "update"])],
-    concurrent: "Concurrent increments and decrements add up exactly; a concurrent DEL or SET takes \
+    concurrent: "Concurrent increments and decrements add up exactly; a concurrent DEL or SET \
+        takes \
                  only those that it had seen.",
     ..STRING
 };
@@ -43,7 +44,8 @@ pub(super) const ROWS: &[Command] = &[
         name: "incrby",
         arity: 3,
         usage: "key:key increment:integer",
-        summary: "Increments the integer value of a key by a number. Uses 0 as initial value if the \
+        summary: "Increments the integer value of a key by a number. Uses 0 as initial value if \
+            the \
                   key doesn't exist.",
         scope: Scope::Keys(incrby),
         ..COUNTER

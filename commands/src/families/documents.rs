@@ -55,7 +55,8 @@ pub(super) const ROWS: &[Command] = &[
         name: "lput",
         usage: "key:key context json [AT milliseconds:unix-time] [AS (actor counter:integer)] \
                 [W replicas:integer] [RETURN]",
-        summary: "Makes a document what the writer wants it to be, as far as the writer had seen it.",
+        summary: "Makes a document what the writer wants it to be, as far as the writer had seen \
+            it.",
         scope: Scope::Keys(write::lput),
         concurrent: "Fields merge. What the writer left as it was stays as others have made it; of \
                      concurrent values of one field the latest shows, and SIBLINGS has the others.",

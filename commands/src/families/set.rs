@@ -12,7 +12,8 @@ use crate::table::{Asked, Command, KeySpec, Scope, Spread};
 
 use super::strings::STRING;
 
-const LATEST: &str = "Among concurrent writes the latest stamp shows, and the others can be found by LCONFLICTS; \
+const LATEST: &str = "Among concurrent writes the latest stamp shows, and the others can be \
+    found by LCONFLICTS; \
      increments that it had not seen add up with it, those that it had seen are gone.";
 
 const WRITE: Command = Command {
@@ -27,7 +28,8 @@ pub(super) const ROWS: &[Command] = &[
         name: "set",
         arity: -3,
         usage: "key:key value [NX | XX] [GET] [EX seconds:integer | PX milliseconds:integer | \
-                EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | KEEPTTL]",
+                EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | \
+                KEEPTTL]",
         summary: "Sets the string value of a key, ignoring its type. The key is created if it \
                   doesn't exist.",
         keys: &[KeySpec::at(
@@ -97,7 +99,8 @@ pub(super) const ROWS: &[Command] = &[
         name: "getex",
         arity: -2,
         usage: "key:key [EX seconds:integer | PX milliseconds:integer | \
-                EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | PERSIST]",
+                EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | \
+                PERSIST]",
         summary: "Returns the string value of a key after setting its expiration time.",
         since: "6.2.0",
         flags: &[Write, Fast],

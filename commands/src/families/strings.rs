@@ -91,7 +91,8 @@ pub(super) const ROWS: &[Command] = &[
         name: "setrange",
         arity: 4,
         usage: "key:key offset:integer value",
-        summary: "Overwrites a part of a string value with another by an offset. Creates the key if \
+        summary: "Overwrites a part of a string value with another by an offset. Creates the key \
+            if \
                   it doesn't exist.",
         since: "2.2.0",
         complexity: "O(N) where N is the length of the value that results.",

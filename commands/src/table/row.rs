@@ -196,8 +196,8 @@ pub enum Spread {
     Steps,
 }
 
-/// Whether running a command twice is the same as once, so that it may be tried on another node when
-/// an answer stays out.
+/// Whether running a command twice is the same as once, so that it may be tried on another node
+/// when an answer stays out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
     /// It is if the command only looks.

@@ -1,9 +1,9 @@
 //! The register whose latest value shows, and the string that it makes with a counter beside it.
 //!
-//! A string key's row holds registers (from SET, APPEND, …) and counters (from INCR, …) as siblings.
-//! An increment replaces only the counters it observed and leaves the register alone, so that an
-//! increment concurrent with DEL or SET keeps exactly its own amount. Readers see the register with
-//! the latest stamp plus the sum of all counters.
+//! A string key's row holds registers (from SET, APPEND, …) and counters (from INCR, …) as
+//! siblings. An increment replaces only the counters it observed and leaves the register alone, so
+//! that an increment concurrent with DEL or SET keeps exactly its own amount. Readers see the
+//! register with the latest stamp plus the sum of all counters.
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -12,8 +12,8 @@ use crate::row::{Row, Sibling};
 use crate::types::counter_dotted::{Counter, Sum};
 use crate::value::Value;
 
-/// Which of two registers shows: the later stamp, then the longer life, then the greater bytes. Equal
-/// ones show the same. Dots take no part: their numbers differ between replicas.
+/// Which of two registers shows: the later stamp, then the longer life, then the greater bytes.
+/// Equal ones show the same. Dots take no part: their numbers differ between replicas.
 fn shows_over(candidate: (&Sibling, &[u8]), other: (&Sibling, &[u8])) -> bool {
     let life = |sibling: &Sibling| sibling.deadline.map_or(u64::MAX, NonZeroU64::get);
     let rank = |pair: (&Sibling, &[u8])| (pair.0.stamp, life(pair.0));

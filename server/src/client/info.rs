@@ -67,6 +67,12 @@ impl ClientInfo {
         self.kill.notify_one();
     }
 
+    /// Whether the connection is about to end: for others it is gone.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.is_killed.load(Ordering::Acquire)
+    }
+
     fn command_name(&self) -> &'static str {
         let number = self.command.load(Ordering::Relaxed);
         let found = table::rows().find(|found| found.number == number);

@@ -88,7 +88,7 @@ pub(super) fn kill(connection: &mut Connection, args: Args<'_>) -> Outcome {
     let myself = connection.info.id;
     let (mut killed, mut is_end) = (0, false);
     for client in connection.server.clients.all() {
-        if filter.takes(&client, myself) {
+        if !client.is_ending() && filter.takes(&client, myself) {
             killed += 1;
             if client.id == myself {
                 is_end = true;

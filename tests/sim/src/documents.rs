@@ -148,9 +148,8 @@ pub(crate) fn add(
     Ok(b"ok".to_vec())
 }
 
-/// As the commands do it: whatever the actor may have signed in a document that was forgotten \
-counts
-/// as seen.
+/// As the commands do it: whatever the actor may have signed in a document that was forgotten
+/// counts as seen.
 fn begin_signing(document: &mut Document, edit: &Edit<'_>) {
     let actor = edit.actor();
     if !document.context().knows(actor) {

@@ -180,7 +180,8 @@ fn write_few(walk: &Walk<'_>, home: &Household, story: &Story) -> Checked {
     let [n4, n5] = CUT_OFF.map(|node| walk.name(node));
     walk.screen.say(&format!(
         "On the side of {n4} and {n5}, which knows nothing of that: another note, \
-         {TRIPS_OF_FEW} more trips. On the list, {} becomes 12, {} is struck off, chocolate is new.",
+         {TRIPS_OF_FEW} more trips. On the list, {} becomes 12, {} is struck off, chocolate is \
+         new.",
         story.contested.name, story.dropped.name
     ));
     let trips = format!("(integer) {}", home.trips + TRIPS_OF_FEW);

@@ -184,7 +184,10 @@ pub fn describe(world: &mut World) {
                             {:?}",
                         copy.id,
                         copy.role,
-                        copy.actors.iter().map(|(_, actor)| actor).collect::<Vec<_>>(),
+                        copy.actors
+                            .iter()
+                            .map(|(_, actor)| actor)
+                            .collect::<Vec<_>>(),
                         copy.clock,
                         copy.durable,
                         copy.log.len(),
@@ -198,7 +201,9 @@ pub fn describe(world: &mut World) {
                     node.id(),
                     p.main.as_ref().map(copy),
                     p.fallback.as_ref().map(copy),
-                    p.staged.as_ref().map(|staged| (copy(&staged.copy), staged.source)),
+                    p.staged
+                        .as_ref()
+                        .map(|staged| (copy(&staged.copy), staged.source)),
                     p.ready
                 )
             });
