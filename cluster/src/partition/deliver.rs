@@ -147,7 +147,10 @@ impl Partition {
                 return;
             }
         };
-        if !followed && self.staged.is_none() {
+        // The word that said so may have been lost, if this is not the first time.
+        if followed && main.durable.covers(&main.clock) {
+            self.acknowledge(env, out, from);
+        } else if !followed && self.staged.is_none() {
             self.begin_transfer(env, out, from);
         }
     }
