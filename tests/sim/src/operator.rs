@@ -228,15 +228,20 @@ impl World {
         self.tally.changes = self.history.lock().changes.len() as u64;
     }
 
-    /// Whether nobody is a member any more: the last ones were lost while the others left.
+    /// Whether nobody is a member any more who could come back: the last ones were lost while the
+    /// others left.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        let members = |place: &Place| {
+        let is_there = |id: &NodeId| {
+            let fate = self.places.get(id).map(|place| self.members[*place].fate);
+            matches!(fate, Some(Fate::Running | Fate::Crashed))
+        };
+        let is_over = |place: &Place| {
             self.node(*place)
-                .map_or(0, |node| node.view().layout.nodes().count())
+                .is_some_and(|node| !node.view().layout.nodes().any(|(id, _)| is_there(&id)))
         };
         let running = self.running();
-        !running.is_empty() && running.iter().all(|place| members(place) == 0)
+        !running.is_empty() && running.iter().all(is_over)
     }
 
     /// Notes how few nodes count each other as members.
