@@ -25,8 +25,8 @@ pub const HANDSHAKE_FIELD_BYTES_MAX: usize = 64 * 1024;
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// A message between nodes, all parts together: a value and what goes with it.
 pub const MESSAGE_BYTES_MAX: usize = 600 * 1024 * 1024;
-/// Bytes that may wait for one peer, unless a single message has more.
-pub const LINK_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that may wait for one peer: the largest message, and what comes behind it meanwhile.
+pub const LINK_QUEUE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 64 * 1024 * 1024;
 /// Bytes that DEBUG LINK holds back of one peer before it stops reading.
 pub const LINK_HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest word of a message between nodes.
