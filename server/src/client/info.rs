@@ -55,9 +55,9 @@ pub struct ClientWords {
     /// CLIENT SETNAME.
     pub name: String,
     /// CLIENT SETINFO LIB-NAME.
-    pub library: String,
+    pub lib_name: String,
     /// CLIENT SETINFO LIB-VER.
-    pub library_version: String,
+    pub lib_version: String,
 }
 
 impl ClientInfo {
@@ -112,8 +112,8 @@ impl ClientInfo {
             self.input_bytes.load(Ordering::Relaxed) + self.output_bytes.load(Ordering::Relaxed),
             self.command_name(),
             self.protocol.load(Ordering::Relaxed),
-            words.library,
-            words.library_version,
+            words.lib_name,
+            words.lib_version,
         )
     }
 }

@@ -60,8 +60,8 @@ pub(super) fn set_info(connection: &mut Connection, args: Args<'_>) -> Outcome {
     {
         let mut words = connection.info.words.lock();
         match attribute {
-            "lib-name" => words.library = text,
-            _ => words.library_version = text,
+            "lib-name" => words.lib_name = text,
+            _ => words.lib_version = text,
         }
     }
     connection.reply.ok();
