@@ -42,6 +42,8 @@ pub struct Request {
     pub write_copies: u8,
     /// Whether a read may run where no replica is in reach, as if nothing were stored.
     pub blind: bool,
+    /// Whether what it changes in a partition must arrive at every replica together.
+    pub grouped: bool,
 }
 
 impl Request {
@@ -64,6 +66,7 @@ impl Request {
             pull: None,
             write_copies: 0,
             blind: false,
+            grouped: false,
         }
     }
 
@@ -76,6 +79,7 @@ impl Request {
         writer.u8(self.read_copies);
         writer.u8(self.write_copies);
         writer.u8(u8::from(self.blind));
+        writer.u8(u8::from(self.grouped));
         writer.u8(u8::from(self.pull.is_some()));
         if let Some(key) = &self.pull {
             key.encode(writer);
@@ -103,7 +107,7 @@ impl Request {
         };
         let repeatable = reader.u8()? != 0;
         let (read_copies, write_copies) = (reader.u8()?, reader.u8()?);
-        let blind = reader.u8()? != 0;
+        let (blind, grouped) = (reader.u8()? != 0, reader.u8()? != 0);
         let pull = if reader.u8()? == 0 {
             None
         } else {
@@ -132,6 +136,7 @@ impl Request {
             pull,
             write_copies,
             blind,
+            grouped,
         })
     }
 }

@@ -107,7 +107,7 @@ impl Plan {
     #[must_use]
     #[inline]
     pub fn is_grouped(&self) -> bool {
-        self.command.key_positions(usize::MAX >> 1).nth(1).is_some()
+        self.places.len() > 1
     }
 
     /// The row of its first key: what other replicas are asked for.
@@ -139,6 +139,7 @@ impl Plan {
             Protocol::Resp3 => 3,
         };
         request.repeatable = self.is_repeatable();
+        request.grouped = self.is_grouped();
         request.write_copies = self.asked.write_copies.unwrap_or(0);
         let default = if self.access() == Access::Read {
             read_copies
@@ -206,5 +207,23 @@ mod tests {
         assert_eq!(alone.partitions.len(), 1);
         assert_eq!(alone.access(), Access::Write);
         assert!(planned("ping").expect("valid").partitions.is_empty());
+    }
+
+    #[test]
+    fn only_commands_of_several_keys_are_groups() {
+        for (line, grouped) in [
+            ("RENAME a b", true),
+            ("MSET a 1 b 2", true),
+            ("DEL a b", true),
+            ("DEL a", false),
+            ("MSET a 1", false),
+            ("SET a 1 EX 100", false),
+        ] {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let args = OwnedArgs::new(&words);
+            let plan = planned(line).expect("valid");
+            let request = plan.request(args.as_args(), 0, Protocol::Resp2, 1);
+            assert_eq!(request.grouped, grouped, "{line}");
+        }
     }
 }

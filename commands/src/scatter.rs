@@ -155,6 +155,7 @@ impl Scatter {
                 let words = vec![Bytes::from_static(name.as_bytes())];
                 (Vec::new(), self.request(words, access))
             });
+            request.grouped = !positions.is_empty();
             positions.push(position);
             request.args.push(key);
             if name == "mset" {

@@ -318,11 +318,10 @@ impl Node {
         };
         let waits = request.write_copies > 0 && request.access == Access::Write;
         let mut out = Output::default();
-        let grouped = request.args.len() > 3;
         let call = LocalCall {
             partitions: &request.partitions,
             access: request.access,
-            grouped,
+            grouped: request.grouped,
         };
         let ran = self.run_locked(env, &mut out, &call, standing_in, |transaction| {
             let mut reply = Vec::new();

@@ -213,7 +213,7 @@ impl Connection {
             let call = LocalCall {
                 partitions: &planned.partitions,
                 access,
-                grouped: planned.partitions.len() > 1 || planned.is_grouped(),
+                grouped: planned.is_grouped(),
             };
             let (commands, reply, database) =
                 (&self.server.commands, &mut self.reply, self.database);

@@ -125,13 +125,10 @@ impl World {
                 text.unwrap_or_default()
             )
         });
-        let mut args = vec![Bytes::copy_from_slice(&token.to_be_bytes())];
-        if grouped {
-            // The core takes commands of several keys for groups by the number of arguments.
-            args.resize(5, Bytes::new());
-        }
+        let args = vec![Bytes::copy_from_slice(&token.to_be_bytes())];
         let access = if read { Access::Read } else { Access::Write };
         let mut request = Request::new(0, args, vec![partition], access);
+        request.grouped = grouped;
         request.repeatable |= named && self.dice.chance(0.5);
         if read && self.dice.chance(self.plan.quorums) {
             request.read_copies = self.dice.between(1, 3) as u8;

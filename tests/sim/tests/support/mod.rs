@@ -240,11 +240,9 @@ impl Stage {
         };
         let grouped = matches!(action, Action::Group { .. });
         let token = self.history.lock().begin_command(action, 0, 0);
-        let mut args = vec![Bytes::copy_from_slice(&token.to_be_bytes())];
-        if grouped {
-            args.resize(5, Bytes::new());
-        }
-        let request = Request::new(0, args, vec![stage_partition()], access);
+        let args = vec![Bytes::copy_from_slice(&token.to_be_bytes())];
+        let mut request = Request::new(0, args, vec![stage_partition()], access);
+        request.grouped = grouped;
         let now = self.now();
         if self.partition(at, |p| p.has_main()) {
             // As if a node off the stage had sent it here.
