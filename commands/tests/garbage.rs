@@ -6,6 +6,7 @@ use bytes::Bytes;
 use harness::{Client, World};
 use larder_cluster::id::PartitionId;
 use larder_cluster::request::{Access, Request};
+use larder_commands::internal::settle_request;
 use larder_commands::reply::Protocol;
 use larder_commands::table;
 use proptest::prelude::*;
@@ -119,6 +120,19 @@ proptest! {
         words.extend(args.into_iter().map(Bytes::from));
         let request = Request::new(database, words, vec![PartitionId(partition)], Access::Write);
         prop_assert!(!world.submit(0, request).is_empty());
+    }
+}
+
+#[test]
+fn what_changes_nothing_waits_for_no_disk() {
+    let world = World::new(2);
+    let reply = world.line(0, "LMERGE a a a W 1");
+    assert!(reply.starts_with("-ERR"), "{reply}");
+    world.line(0, "MSET a 1 b 1 c 1 d 1 e 1 f 1");
+    world.pass(1_000);
+    for partition in 0..8 {
+        let reply = world.submit(0, settle_request(PartitionId(partition), 2));
+        assert_eq!(reply, b"\0", "everything was on both disks before");
     }
 }
 

@@ -56,7 +56,7 @@ struct Pulling {
 }
 
 /// A request that has run, and waits until its change is durable on enough nodes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Waiting {
     caller: Caller,
     reply: Bytes,
@@ -423,19 +423,25 @@ impl Node {
             }
         }
         let deadline_ms = env.now.monotonic_ms + env.settings.request_timeout_ms;
-        let mut requests = self.requests.lock();
-        let number = requests.number();
-        requests.waiting.insert(
-            number,
-            Waiting {
-                caller,
-                reply,
-                parts,
-                wanted,
-                deadline_ms,
-            },
-        );
-        None
+        let waiting = Waiting {
+            caller,
+            reply,
+            parts,
+            wanted,
+            deadline_ms,
+        };
+        // It waits first and looks then, or nothing might tell of a sync that ends in between.
+        let number = {
+            let mut requests = self.requests.lock();
+            let number = requests.number();
+            requests.waiting.insert(number, waiting.clone());
+            number
+        };
+        if self.reached(&waiting) < wanted {
+            return None;
+        }
+        let waiting = self.requests.lock().waiting.remove(&number)?;
+        Some(Reply::Done(waiting.reply))
     }
 
     fn reached(&self, waiting: &Waiting) -> u8 {
