@@ -15,6 +15,8 @@ pub struct Peer {
     pub durable: Clock,
     /// What was sent on the current link beside that.
     pub sent: Clock,
+    /// What was sent since it was asked what it has seen, while its answer is awaited.
+    pub sent_since_asked: Option<Clock>,
     /// When it was told last.
     pub told_ms: u64,
     /// Since when it lacks something, by the monotonic clock.
@@ -24,6 +26,22 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Notes what is on its way.
+    pub fn note_sent(&mut self, dots: &Clock) {
+        self.sent.join(dots);
+        if let Some(later) = &mut self.sent_since_asked {
+            later.join(dots);
+        }
+    }
+
+    /// It told what it has seen: that has arrived, and what was sent after the question may.
+    pub fn note_seen(&mut self, seen: Clock) {
+        self.sent = seen;
+        if let Some(later) = self.sent_since_asked.take() {
+            self.sent.join(&later);
+        }
+    }
+
     /// What it has or is about to have.
     #[must_use]
     pub fn known(&self) -> Clock {

@@ -19,8 +19,8 @@ pub struct Acknowledgement {
     pub actors: ActorTable,
     /// What the copy holds on disk.
     pub durable: Clock,
-    /// After a delta that was refused: what the copy has seen.
-    pub refused: Option<Clock>,
+    /// What the copy has seen: after a question, or a delta that was refused.
+    pub seen: Option<Clock>,
     /// Whether the node stands in for owners, with a copy that they may lack.
     pub stands_in: bool,
     /// The number of the question that this answers; 0 if none was asked.
@@ -35,8 +35,8 @@ impl Acknowledgement {
         self.durable.encode(writer);
         writer.u8(u8::from(self.stands_in));
         writer.varint(self.asked);
-        writer.u8(u8::from(self.refused.is_some()));
-        if let Some(clock) = &self.refused {
+        writer.u8(u8::from(self.seen.is_some()));
+        if let Some(clock) = &self.seen {
             clock.encode(writer);
         }
     }
@@ -54,7 +54,7 @@ impl Acknowledgement {
         let durable = Clock::decode(reader, actors.len())?;
         let stands_in = reader.u8()? != 0;
         let asked = reader.varint()?;
-        let refused = match reader.u8()? {
+        let seen = match reader.u8()? {
             0 => None,
             1 => Some(Clock::decode(reader, actors.len())?),
             _ => return Err(DecodeError::UnknownTag),
@@ -63,7 +63,7 @@ impl Acknowledgement {
             copy,
             actors,
             durable,
-            refused,
+            seen,
             stands_in,
             asked,
         })
@@ -84,7 +84,7 @@ impl Partition {
                 } else {
                     main.clock.clone()
                 },
-                refused: None,
+                seen: None,
                 stands_in,
                 asked: 0,
             },
@@ -92,7 +92,7 @@ impl Partition {
                 copy: None,
                 actors: ActorTable::new(),
                 durable: Clock::new(),
-                refused: None,
+                seen: None,
                 stands_in,
                 asked: 0,
             },
@@ -111,13 +111,22 @@ impl Partition {
     pub fn on_ask(&self, env: &Env<'_>, out: &mut Output, from: NodeId, asked: u64) {
         let mut told = self.acknowledgement(env);
         told.asked = asked;
+        if asked == 0 {
+            told.seen = self.seen();
+        }
         out.sends.push((from, Message::Acknowledge(self.id, told)));
     }
 
     pub(super) fn refuse(&self, env: &Env<'_>, out: &mut Output, peer: NodeId) {
         let mut told = self.acknowledgement(env);
-        told.refused = self.main.as_ref().map(|main| main.clock.clone());
+        told.seen = self.seen();
         out.sends.push((peer, Message::Acknowledge(self.id, told)));
+    }
+
+    /// What the main copy has seen, if it is whole.
+    fn seen(&self) -> Option<Clock> {
+        let main = self.main.as_ref().filter(|main| main.role == Role::Main);
+        main.map(|main| main.clock.clone())
     }
 
     /// A peer told of its copy.
@@ -133,21 +142,20 @@ impl Partition {
         if let Some(main) = self.main.as_mut() {
             let translation = main.translation(&told.actors, &mut out.redo);
             let translate = |clock: &Clock| clock.translate(&translation);
-            let clocks = translate(&told.durable).and_then(|durable| {
-                Ok((durable, told.refused.as_ref().map(translate).transpose()?))
-            });
+            let clocks = translate(&told.durable)
+                .and_then(|durable| Ok((durable, told.seen.as_ref().map(translate).transpose()?)));
             match clocks {
-                Ok((durable, refused)) => note(main, env, from, told.copy, durable, refused),
+                Ok((durable, seen)) => note(main, env, from, told.copy, durable, seen),
                 Err(_) => out.events.push(Event::BadPeer(from)),
             }
         }
         if let Some(fallback) = self.fallback.as_mut() {
             let durable = fallback.known_part(&told.durable, &told.actors);
-            let refused = told
-                .refused
+            let seen = told
+                .seen
                 .as_ref()
                 .map(|clock| fallback.known_part(clock, &told.actors));
-            note(fallback, env, from, told.copy, durable, refused);
+            note(fallback, env, from, told.copy, durable, seen);
         }
         out.events.push(Event::Durable(self.id));
         self.trim(env);
@@ -170,7 +178,7 @@ fn note(
     from: NodeId,
     id: Option<CopyId>,
     durable: Clock,
-    refused: Option<Clock>,
+    seen: Option<Clock>,
 ) {
     let peer = copy.peers.entry(from).or_default();
     let Some(id) = id else {
@@ -191,8 +199,8 @@ fn note(
     peer.told_ms = env.now.monotonic_ms;
     peer.ready = true;
     peer.durable.join(&durable);
-    if let Some(seen) = refused {
-        peer.sent = seen;
+    if let Some(seen) = seen {
+        peer.note_seen(seen);
         peer.behind_since_ms = Some(0);
     }
     if peer.durable.covers(&copy.clock) {

@@ -71,8 +71,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Compares clocks with every owner in reach: asks those that have not told theirs, and sends
-    /// what has been missing for too long once more.
+    /// Compares clocks with every owner in reach: asks those that have not told theirs, or that have
+    /// lacked something for too long, and sends what did not arrive.
     ///
     /// # Errors
     /// What the disk says.
@@ -94,19 +94,24 @@ impl Partition {
                 continue;
             }
             self.tell_retirements(out, peer);
-            let mut unexplained = false;
+            let (mut unexplained, mut asks) = (false, false);
             for copy in [self.main.as_mut(), self.fallback.as_mut()]
                 .into_iter()
                 .flatten()
             {
-                if !is_due(copy, env, peer) {
-                    continue;
+                match due(copy, env, peer) {
+                    Due::Nothing => continue,
+                    Due::Changes => {}
+                    Due::ChangesAndQuestion => asks = true,
                 }
                 let round = send(copy, env, self.id, out, peer, None, &mut self.counts)?;
                 unexplained |= matches!(round, Round::Unexplained);
                 if matches!(round, Round::More) {
                     copy.peers.entry(peer).or_default().behind_since_ms = Some(0);
                 }
+            }
+            if asks {
+                out.sends.push((peer, Message::Ask(self.id, 0)));
             }
             if unexplained {
                 self.offer(env, out, peer);
@@ -269,30 +274,41 @@ impl Partition {
     }
 }
 
-/// Whether what `peer` lacks of `copy` has been missing for so long that it must be sent once more.
-fn is_due(copy: &mut Copy, env: &Env<'_>, peer: NodeId) -> bool {
+/// What is to be done for a peer that may lack something.
+enum Due {
+    /// It lacks nothing, or not for long.
+    Nothing,
+    /// What it lacks is to be sent, unless it is under way.
+    Changes,
+    /// As before, and it is to say what has arrived of the rest: a large change takes its time, and
+    /// sent once more it would take longer still.
+    ChangesAndQuestion,
+}
+
+fn due(copy: &mut Copy, env: &Env<'_>, peer: NodeId) -> Due {
     let clock = &copy.clock;
     let Some(known) = copy
         .peers
         .get_mut(&peer)
         .filter(|known| known.copy.is_some())
     else {
-        return false;
+        return Due::Nothing;
     };
     if known.durable.covers(clock) {
         known.behind_since_ms = None;
-        return false;
+        return Due::Nothing;
     }
     let now = env.now.monotonic_ms;
     let since = *known.behind_since_ms.get_or_insert(now);
     if since != 0 && now.saturating_sub(since) < env.settings.resend_after_ms {
-        return false;
+        return Due::Nothing;
     }
     known.behind_since_ms = Some(now.max(1));
-    if since != 0 {
-        known.sent = Clock::new();
+    if since == 0 || known.durable.covers(&known.sent) {
+        return Due::Changes;
     }
-    true
+    known.sent_since_asked = Some(Clock::new());
+    Due::ChangesAndQuestion
 }
 
 /// Sends to `peer` what it lacks of `copy`; if `only` is given, of the elements that those dots
@@ -332,7 +348,7 @@ fn send(
         counts.elements_sent += delta.changes.len() as u64;
         missing = missing.minus(&sent);
         chosen = chosen.minus(&sent);
-        copy.peers.entry(peer).or_default().sent.join(&sent);
+        copy.peers.entry(peer).or_default().note_sent(&sent);
         out.sends.push((peer, Message::Delta(partition, delta)));
     }
     Ok(if chosen.is_empty() {

@@ -262,10 +262,10 @@ fn brief(message: &Message) -> String {
             )
         }
         Message::Acknowledge(partition, told) => format!(
-            "ACK p{partition} {:?} durable {:?} refused {:?} | {:?}",
+            "ACK p{partition} {:?} durable {:?} seen {:?} | {:?}",
             told.copy,
             told.durable,
-            told.refused,
+            told.seen,
             told.actors.iter().map(|(_, a)| a).collect::<Vec<_>>()
         ),
         Message::Range(partition, range) => format!(

@@ -321,3 +321,48 @@ fn a_new_nodes_name_survives_the_first_power_cut() {
     let state = larder_cluster::node::Node::stored_state(&disk).expect("the disk is sound");
     assert_eq!(state.map(|state| state.id), Some(id(0)));
 }
+
+/// A change that takes longer than `resend-after-ms`, as half a gigabyte does, was sent again and
+/// again, and took longer still.
+#[test]
+fn a_change_that_is_under_way_is_not_sent_again() {
+    let mut stage = Stage::new(2, 2);
+    let value = stage.set(0, "x");
+    stage.now_ms += 5;
+    stage.poll(0);
+    let mut slow = stage.take(is_delta);
+    assert_eq!(slow.len(), 1);
+    for _ in 0..20 {
+        stage.now_ms += 10;
+        stage.poll(0);
+        slow.append(&mut stage.take(|from, _, _| from == 0));
+        while stage.deliver(|_, _, _| true) {}
+    }
+    let deltas = |letters: &[(usize, usize, Message)]| {
+        letters
+            .iter()
+            .filter(|(a, b, m)| is_delta(*a, *b, m))
+            .count()
+    };
+    assert_eq!(deltas(&slow), 1);
+    for (from, to, message) in slow {
+        stage.hand_over(from, to, message);
+    }
+    while stage.deliver(|_, _, _| true) {}
+    stage.now_ms += 10;
+    stage.poll(0);
+    assert_eq!(deltas(&stage.mail), 0, "it has arrived");
+    stage.pump(20);
+    assert_eq!(stage.values(1, "x"), [value]);
+}
+
+#[test]
+fn a_change_that_was_lost_is_sent_again() {
+    let mut stage = Stage::new(2, 2);
+    let value = stage.set(0, "x");
+    stage.now_ms += 5;
+    stage.poll(0);
+    assert_eq!(stage.take(is_delta).len(), 1);
+    stage.pump(10);
+    assert_eq!(stage.values(1, "x"), [value]);
+}
