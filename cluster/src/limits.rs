@@ -53,3 +53,5 @@ pub const ARGUMENTS_MAX: usize = 1 << 20;
 pub const REPLY_BYTES_MAX: usize = 1 << 30;
 /// Commands of clients that a node has forwarded and waits for.
 pub const PENDING_MAX: usize = 1 << 20;
+/// How slowly the arguments of a forwarded command may travel: 16 MB a second.
+pub const REQUEST_BYTES_PER_MS_MIN: usize = 16 << 10;

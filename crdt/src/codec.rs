@@ -28,6 +28,9 @@ pub enum DecodeError {
     TrailingBytes,
 }
 
+/// A value of more bytes is worth a thought about how often it is copied.
+const LONG_BYTES: usize = 64 << 10;
+
 /// Appends encoded values to a byte vector.
 #[derive(Debug, Default, Clone)]
 pub struct Writer {
@@ -132,6 +135,10 @@ impl Writer {
     #[inline]
     pub fn bytes(&mut self, value: &[u8]) {
         self.length(value.len());
+        if value.len() > LONG_BYTES {
+            // With room for what follows, so that it is not moved once more.
+            self.bytes.reserve(value.len() + LONG_BYTES);
+        }
         self.bytes.extend_from_slice(value);
     }
 

@@ -60,9 +60,18 @@ impl LinkEvents for Bridge {
 
     fn on_message(&self, peer: NodeId, _verb: &str, payload: Bytes) {
         if let Some(runtime) = self.runtime.get() {
-            runtime.message(peer, &payload);
+            runtime.message(peer, payload);
         }
     }
+
+    fn is_urgent(&self, verb: &str) -> bool {
+        is_urgent(verb)
+    }
+}
+
+/// Whether a message tells if a peer is alive: it goes before all others.
+fn is_urgent(verb: &str) -> bool {
+    verb == "SWIM"
 }
 
 /// Takes the core's messages to the links.
@@ -89,9 +98,10 @@ impl Carrier for LinkCarrier {
         let Some(links) = self.links.get() else {
             return;
         };
-        let sent = match verb {
-            "SWIM" => links.send_urgent(peer, verb, payload),
-            _ => links.send(peer, verb, payload),
+        let sent = if is_urgent(verb) {
+            links.send_urgent(peer, verb, payload)
+        } else {
+            links.send(peer, verb, payload)
         };
         if sent == Sent::Full {
             tracing::warn!(%peer, "a peer does not read its messages; the link is dropped");

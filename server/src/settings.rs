@@ -124,7 +124,7 @@ settings! {
     read_quorum: u64 = "read-quorum" "1", Live, 1..=16;
     /// What a read answers that reaches no copy of its key: an error, or a nil that may be false.
     reads_without_replica: ReadsWithoutReplica = "reads-without-replica" "error", Live;
-    /// Milliseconds that a request to another node may take.
+    /// Milliseconds that a request to another node may take, and one more for each 16 KB of it.
     request_timeout_ms: u64 = "request-timeout-ms" "2000", Live, 10..=3600000;
     /// How far ahead a time from elsewhere may be, in milliseconds.
     max_clock_drift_ms: u64 = "max-clock-drift-ms" "60000", Live, 0..=86400000;

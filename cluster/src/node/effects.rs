@@ -27,6 +27,8 @@ pub enum Answer {
 pub(super) struct Commit {
     pub(super) redo: Vec<u8>,
     pub(super) sends: Vec<(NodeId, Message)>,
+    /// Messages that say nothing of what is on the disk, and need not wait for it.
+    pub(super) urgent: Vec<(NodeId, Message)>,
     pub(super) answers: Vec<Answer>,
     pub(super) sync_wanted: bool,
     /// Why the disk refused the last append; nothing is written until it takes it.
@@ -90,11 +92,26 @@ impl Node {
             }
         }
         drop(appending);
+        let mut sends = sends;
+        sends.append(&mut self.take_urgent());
         Ok(Effects {
             sends,
             answers,
             sync_wanted,
         })
+    }
+
+    /// Messages of failure detection: they say nothing of what is on the disk, and so need not wait
+    /// for a commit, which may take long.
+    #[must_use]
+    pub fn take_urgent(&self) -> Vec<(NodeId, Message)> {
+        std::mem::take(&mut self.commit.lock().urgent)
+    }
+
+    /// How many bytes wait for the next commit.
+    #[must_use]
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.commit.lock().redo.len()
     }
 
     /// Why commands that write are refused now, if they are.

@@ -69,6 +69,9 @@ struct Links {
     crowded: BTreeSet<NodeId>,
 }
 
+/// Up to this size redo is copied, so that the scratch it was made in keeps its memory.
+const REDO_BYTES_COPIED: usize = 1 << 20;
+
 impl Node {
     /// This node's name.
     #[must_use]
@@ -167,7 +170,11 @@ impl Node {
     fn keep_from(&self, out: &mut Output) -> Vec<Event> {
         if !out.redo.is_empty() || !out.sends.is_empty() {
             let mut commit = self.commit.lock();
-            commit.redo.extend_from_slice(out.redo.as_slice());
+            if commit.redo.is_empty() && out.redo.len() > REDO_BYTES_COPIED {
+                commit.redo = std::mem::take(&mut out.redo).into_vec();
+            } else {
+                commit.redo.extend_from_slice(out.redo.as_slice());
+            }
             commit.sends.append(&mut out.sends);
         }
         out.redo.clear();

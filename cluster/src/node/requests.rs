@@ -18,7 +18,7 @@ use super::effects::Answer;
 use crate::copy::Delta;
 use crate::env::{Env, Now};
 use crate::id::{NodeId, PartitionId};
-use crate::limits::PENDING_MAX;
+use crate::limits::{PENDING_MAX, REQUEST_BYTES_PER_MS_MIN};
 use crate::message::{KnownClock, Message};
 use crate::partition::{Output, Partition, Target, Written};
 use crate::request::{Access, Reply, Request};
@@ -657,10 +657,12 @@ impl Node {
 }
 
 /// How long a node that a request was sent to may take: longer if it waits for other replicas, as
-/// it has a timeout of its own for each kind of wait, and answers when that is over.
+/// it has a timeout of its own for each kind of wait, and answers when that is over; and longer for
+/// large arguments, which take their time on the way and on the disk.
 fn patience_ms(env: &Env<'_>, request: &Request) -> u64 {
     let waits = u64::from(request.read_copies > 1) + u64::from(request.write_copies > 1);
-    env.settings.request_timeout_ms * (1 + waits)
+    let bytes: usize = request.args.iter().map(Bytes::len).sum();
+    env.settings.request_timeout_ms * (1 + waits) + (bytes / REQUEST_BYTES_PER_MS_MIN) as u64
 }
 
 fn take_if<T>(map: &mut BTreeMap<u64, T>, over: impl Fn(&T) -> bool) -> Vec<T> {

@@ -198,7 +198,8 @@ impl Node {
         };
         for (peer, data) in sends {
             if self.links.lock().linked.contains(&peer) {
-                self.send(peer, Message::Swim(data));
+                let message = Message::Swim(data);
+                self.commit.lock().urgent.push((peer, message));
             }
         }
         if changed {

@@ -24,6 +24,7 @@ use super::watch::Watches;
 use super::written::Written;
 use crate::limits::{ARGS_MAX, INPUT_BYTES_KEPT, PENDING_REPLIES_MAX, REPLY_BYTES_PER_WRITE};
 use crate::resp::request::{RequestLimits, RequestParser};
+use crate::runtime::aside;
 use crate::server::Server;
 
 /// Which commands CLIENT REPLY silences.
@@ -227,7 +228,11 @@ impl Connection {
             let args = parser.args(input);
             if !args.is_empty() {
                 let before = self.reply.len();
-                let step = self.step(args, &mut batch);
+                let step = if length < aside::LARGE_BYTES {
+                    self.step(args, &mut batch)
+                } else {
+                    aside::run(|| self.step(args, &mut batch))
+                };
                 ran.replies += 1;
                 match step {
                     Step::Done => self.silence_from(before),

@@ -9,7 +9,7 @@ use super::LinkError;
 use crate::limits::{HANDSHAKE_FIELD_BYTES_MAX, LINE_BYTES_MAX, VERB_BYTES_MAX};
 use crate::resp::request::{RequestLimits, RequestParser};
 
-/// A piece of a message that is longer than a frame.
+/// A piece of a message that is longer than a frame; the first one says how long the message is.
 pub(super) const PART: &str = "PART";
 /// The verb and the last piece of such a message. Whole messages may stand between its pieces.
 pub(super) const LAST: &str = "LAST";

@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! *2 DELTA <payload>               a message
-//! *2 PART <piece> … *3 LAST DELTA <piece>
-//!                                  a message of more than a frame
+//! *3 PART <bytes> <piece> *2 PART <piece> … *3 LAST DELTA <piece>
+//!                                  a message of more than a frame, with its whole length
 //! *1 PING                          nothing to say, but still here
 //! ```
 //!
@@ -50,7 +50,7 @@ use table::Table;
 
 /// What happens on links. Calls for one peer come one after another and in order: up, messages,
 /// down. Calls come on the runtime's threads: like a command's handler, they must not wait for
-/// long.
+/// long. Only for messages of more than a frame there is a thread beside those.
 pub trait LinkEvents: Send + Sync + 'static {
     /// There is a link to `peer` from now on; `info` is what the peer says of itself.
     fn on_up(&self, peer: NodeId, info: Bytes);
@@ -58,6 +58,11 @@ pub trait LinkEvents: Send + Sync + 'static {
     fn on_down(&self, peer: NodeId);
     /// `peer` sent a message.
     fn on_message(&self, peer: NodeId, verb: &str, payload: Bytes);
+    /// Whether messages of this kind may come before others that were sent earlier, because they
+    /// tell whether a peer is alive.
+    fn is_urgent(&self, _verb: &str) -> bool {
+        false
+    }
 }
 
 /// Why there is no link, or none any more.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -33,7 +33,10 @@ struct Message {
 struct Queues {
     urgent: VecDeque<Message>,
     ordinary: VecDeque<Message>,
-    bytes: usize,
+    /// Of messages that have not begun to go.
+    waiting_bytes: usize,
+    /// What is left of the one that has.
+    begun_bytes: usize,
 }
 
 /// A bounded queue of messages; parts of a long one and urgent ones take turns.
@@ -67,7 +70,8 @@ impl Outbox {
         }
     }
 
-    /// Queues a message, unless others wait and there is no room.
+    /// Queues a message, unless others wait and there is no room. One that is under way takes none:
+    /// the largest would leave no room for anything as long as it goes.
     pub(super) fn push(
         &self,
         verb: &'static str,
@@ -77,10 +81,10 @@ impl Outbox {
     ) -> Sent {
         let mut queues = self.queues.lock();
         let bytes = payload.len() + MESSAGE_BYTES;
-        if queues.bytes > 0 && queues.bytes + bytes > self.bytes_max {
+        if queues.waiting_bytes > 0 && queues.waiting_bytes + bytes > self.bytes_max {
             return Sent::Full;
         }
-        queues.bytes += bytes;
+        queues.waiting_bytes += bytes;
         let queue = if is_urgent {
             &mut queues.urgent
         } else {
@@ -97,9 +101,10 @@ impl Outbox {
         Sent::Queued
     }
 
-    /// How much waits.
+    /// How much is yet to go.
     pub(super) fn bytes(&self) -> usize {
-        self.queues.lock().bytes
+        let queues = self.queues.lock();
+        queues.waiting_bytes + queues.begun_bytes
     }
 
     /// Waits until something was queued.
@@ -115,7 +120,8 @@ impl Outbox {
             let Queues {
                 urgent,
                 ordinary,
-                bytes,
+                waiting_bytes,
+                begun_bytes,
             } = &mut *queues;
             let queue = if urgent.is_empty() { ordinary } else { urgent };
             let Some(message) = queue.front_mut() else {
@@ -129,19 +135,55 @@ impl Outbox {
                 };
             }
             next = Next::Frames;
+            if !message.is_begun {
+                *waiting_bytes -= message.payload.len() + MESSAGE_BYTES;
+            }
             if message.payload.len() > frame_bytes_max {
-                let part = message.payload.get(..frame_bytes_max).unwrap_or_default();
-                encode(&[PART.as_bytes(), part], buffer);
-                message.payload.advance(frame_bytes_max);
-                message.is_begun = true;
-                *bytes -= frame_bytes_max;
+                let part = message.payload.split_to(frame_bytes_max);
+                if message.is_begun {
+                    encode(&[PART.as_bytes(), &part], buffer);
+                    *begun_bytes -= part.len();
+                } else {
+                    *begun_bytes = message.payload.len();
+                    let whole = (part.len() + message.payload.len()).to_string();
+                    encode(&[PART.as_bytes(), whole.as_bytes(), &part], buffer);
+                    message.is_begun = true;
+                }
             } else {
                 let last: &[&[u8]] = &[LAST.as_bytes(), message.verb.as_bytes(), &message.payload];
                 encode(if message.is_begun { last } else { &last[1..] }, buffer);
-                *bytes -= message.payload.len() + MESSAGE_BYTES;
+                if message.is_begun {
+                    *begun_bytes = 0;
+                }
                 queue.pop_front();
             }
         }
         next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_under_way_takes_no_room() {
+        let outbox = Outbox::new(1000);
+        let push = |bytes: usize, is_urgent| {
+            outbox.push("DELTA", Bytes::from(vec![0; bytes]), is_urgent, None)
+        };
+        let largest = 3 * WRITE_BYTES;
+        assert_eq!(push(largest, false), Sent::Queued);
+        assert_eq!(push(900, false), Sent::Full, "it has not begun to go");
+        let mut buffer = Vec::new();
+        assert!(matches!(outbox.take(100, &mut buffer), Next::Frames));
+        assert_eq!(push(900, false), Sent::Queued);
+        assert_eq!(push(900, false), Sent::Full);
+        assert!(outbox.bytes() > largest / 2, "what is left of it is known");
+        while !buffer.is_empty() {
+            buffer.clear();
+            outbox.take(100, &mut buffer);
+        }
+        assert_eq!(outbox.bytes(), 0);
     }
 }

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use larder_commands::args::OwnedArgs;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::frame::{FrameReader, LAST, PART, PING, encode, is_own_verb, is_verb};
@@ -64,6 +65,7 @@ async fn talk(shared: &Arc<Shared>, link: &Arc<Link>, connection: Connection) ->
         error = &mut writing => error.unwrap_or(LinkError::Closed),
     };
     writing.abort();
+    inbox.finish().await;
     error
 }
 
@@ -104,7 +106,7 @@ async fn pause(shared: &Shared, link: &Link, buffer: &mut Vec<u8>) {
     }
 }
 
-/// A message that DEBUG LINK holds up.
+/// A message that waits: DEBUG LINK holds it up, or a large one before it is being acted upon.
 struct Held {
     due: Instant,
     verb: String,
@@ -115,8 +117,11 @@ struct Held {
 struct Inbox<'a> {
     shared: &'a Shared,
     link: &'a Link,
-    /// The parts of a message whose end has not come.
+    /// The parts of a message whose end has not come, and how long it will be.
     parts: BytesMut,
+    whole: usize,
+    /// A large message that is being acted upon, on a thread of its own.
+    working: Option<JoinHandle<()>>,
     held: VecDeque<Held>,
     held_bytes: usize,
 }
@@ -127,6 +132,8 @@ impl<'a> Inbox<'a> {
             shared,
             link,
             parts: BytesMut::new(),
+            whole: 0,
+            working: None,
             held: VecDeque::new(),
             held_bytes: 0,
         }
@@ -155,9 +162,26 @@ impl<'a> Inbox<'a> {
     }
 
     /// Waits for bytes, for a held message's time, or for the peer to have been silent for long.
-    async fn wait(&self, reader: &mut FrameReader, heard: &mut Instant) -> Result<(), LinkError> {
+    async fn wait(
+        &mut self,
+        reader: &mut FrameReader,
+        heard: &mut Instant,
+    ) -> Result<(), LinkError> {
         let due = self.held.front().map(|held| held.due);
-        if let Some(due) = due.filter(|_| self.held_bytes >= LINK_HELD_BYTES_MAX) {
+        let is_full = self.held_bytes >= LINK_HELD_BYTES_MAX;
+        if let Some(working) = &mut self.working {
+            // Bytes are read all the same: the peer is alive, and may have something urgent.
+            tokio::select! {
+                biased;
+                done = &mut *working => {
+                    self.working = None;
+                    *heard = Instant::now();
+                    return carry_on(done);
+                }
+                filled = reader.fill(), if !is_full => return filled,
+            }
+        }
+        if let Some(due) = due.filter(|_| is_full) {
             sleep_until(due).await;
             return Ok(());
         }
@@ -179,9 +203,17 @@ impl<'a> Inbox<'a> {
         let args = frame.as_args();
         match (verb(args.at(0))?, args.len()) {
             (PING, 1) => Ok(()),
+            (PART, 3) => {
+                self.begin(args.at(1))?;
+                self.keep(args.at(2))
+            }
             (PART, 2) => self.keep(args.at(1)),
             (LAST, 3) => {
                 self.keep(args.at(2))?;
+                if self.parts.len() != self.whole {
+                    return Err(LinkError::Unexpected("a message of another length"));
+                }
+                self.whole = 0;
                 let payload = std::mem::take(&mut self.parts).freeze();
                 self.receive(verb(args.at(1))?, payload)
             }
@@ -190,9 +222,21 @@ impl<'a> Inbox<'a> {
         }
     }
 
-    fn keep(&mut self, part: &[u8]) -> Result<(), LinkError> {
-        if self.parts.len() + part.len() > self.shared.limits.message_bytes_max {
+    /// The first part of a message says how long it will be, so that its room is made once.
+    fn begin(&mut self, whole: &[u8]) -> Result<(), LinkError> {
+        let whole = std::str::from_utf8(whole).ok();
+        let whole: Option<usize> = whole.and_then(|whole| whole.parse().ok());
+        self.whole = whole.filter(|_| self.whole == 0).unwrap_or(0);
+        if self.whole > self.shared.limits.message_bytes_max {
             return Err(LinkError::Unexpected("a message that is too long"));
+        }
+        self.parts.reserve(self.whole);
+        Ok(())
+    }
+
+    fn keep(&mut self, part: &[u8]) -> Result<(), LinkError> {
+        if self.parts.len() + part.len() > self.whole {
+            return Err(LinkError::Unexpected("a message of another length"));
         }
         self.parts.extend_from_slice(part);
         Ok(())
@@ -208,10 +252,9 @@ impl<'a> Inbox<'a> {
             .received_bytes
             .fetch_add(payload.len() as u64, Ordering::Relaxed);
         let delay = self.link.delay();
-        if delay.is_none() && self.held.is_empty() {
-            self.shared
-                .events
-                .on_message(self.link.key.peer, verb, payload);
+        let is_urgent = delay.is_none() && self.shared.events.is_urgent(verb);
+        if is_urgent || (delay.is_none() && self.held.is_empty() && self.working.is_none()) {
+            self.deliver(verb, payload);
         } else {
             let due = Instant::now() + delay.unwrap_or_default();
             self.held_bytes += payload.len() + verb.len();
@@ -224,20 +267,48 @@ impl<'a> Inbox<'a> {
         Ok(())
     }
 
+    /// Hands a message over. To act upon a large one takes long: it gets a thread, so that others
+    /// find this one free, and messages that follow wait.
+    fn deliver(&mut self, verb: &str, payload: Bytes) {
+        let peer = self.link.key.peer;
+        if payload.len() <= self.shared.limits.frame_bytes_max {
+            self.shared.events.on_message(peer, verb, payload);
+            return;
+        }
+        let (events, verb) = (self.shared.events.clone(), verb.to_owned());
+        let work = move || events.on_message(peer, &verb, payload);
+        self.working = Some(self.shared.runtime.spawn_blocking(work));
+    }
+
     fn deliver_due(&mut self) {
-        while self
-            .held
-            .front()
-            .is_some_and(|held| held.due <= Instant::now())
+        while self.working.is_none()
+            && let Some(held) = self.held.front()
+            && held.due <= Instant::now()
         {
             let Some(held) = self.held.pop_front() else {
                 return;
             };
             self.held_bytes -= held.payload.len() + held.verb.len();
-            self.shared
-                .events
-                .on_message(self.link.key.peer, &held.verb, held.payload);
+            self.deliver(&held.verb, held.payload);
         }
+    }
+
+    /// Waits for what is being acted upon: nothing of a link comes after its end.
+    async fn finish(&mut self) {
+        if let Some(working) = self.working.take() {
+            // A link that has ended needs no other end.
+            let _ = carry_on(working.await);
+        }
+    }
+}
+
+/// A panic is the caller's, as if there were no other thread.
+fn carry_on(done: Result<(), JoinError>) -> Result<(), LinkError> {
+    match done.map_err(JoinError::try_into_panic) {
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime ends.
+        Err(Err(_)) => Err(LinkError::Stopped),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -1,4 +1,6 @@
-//! The threads that a node keeps beside its tasks: one syncs the disk, one writes checkpoints.
+//! The threads that a node keeps beside its tasks: one lets the core do what is due, one syncs the
+//! disk, one writes checkpoints. None of them serves clients or links, which so never wait for a
+//! partition that one of these waits for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +31,7 @@ pub struct Background {
 }
 
 impl Background {
-    /// Starts the threads, and the task that polls the core.
+    /// Starts the threads.
     ///
     /// # Errors
     /// What the system says if it has no threads left.
@@ -39,19 +41,12 @@ impl Background {
         for (name, body) in [
             ("larder-sync", sync_loop as fn(&Runtime, &AtomicBool)),
             ("larder-write", write_loop),
+            ("larder-poll", poll_loop),
         ] {
             let (runtime, stop) = (runtime.clone(), stop.clone());
             let thread = std::thread::Builder::new().name(name.to_owned());
             threads.push(thread.spawn(move || body(&runtime, &stop))?);
         }
-        let (polled, stopped) = (runtime.clone(), stop.clone());
-        tokio::spawn(async move {
-            while !stopped.load(Ordering::Acquire) {
-                let next = polled.poll();
-                let wait = next.saturating_sub(polled.clock.now().monotonic_ms).max(1);
-                tokio::time::sleep(Duration::from_millis(wait)).await;
-            }
-        });
         Ok(Self {
             runtime: runtime.clone(),
             stop,
@@ -91,6 +86,14 @@ fn sync_loop(runtime: &Runtime, stop: &AtomicBool) {
             runtime.sync_once();
             last = Instant::now();
         }
+    }
+}
+
+fn poll_loop(runtime: &Runtime, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        let next = runtime.poll();
+        let wait = next.saturating_sub(runtime.clock.now().monotonic_ms).max(1);
+        std::thread::park_timeout(Duration::from_millis(wait));
     }
 }
 

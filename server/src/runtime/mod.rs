@@ -3,11 +3,12 @@
 //! ```text
 //! client's task ── run_local ─┐                         ┌─▶ links, to peers
 //! link's task ──── on_message ┼─▶ Node ── commit() ─────┤
-//! timer ────────── poll ──────┘   (redo appended here)  └─▶ whoever waits for an answer
+//! poller ───────── poll ──────┘   (redo appended here)  └─▶ whoever waits for an answer
 //! syncer ───────── begin_sync, fsync, finish_sync           (a thread of its own)
 //! writer ───────── checkpoint, evict                        (a thread of its own)
 //! ```
 
+pub mod aside;
 mod background;
 mod clock;
 mod core_settings;
@@ -36,6 +37,9 @@ pub use watchers::Watchers;
 use crate::settings::live::LiveSettings;
 use crate::settings::value::Durability;
 
+/// How long a task waits for a commit of another before it leaves its thread to others.
+const COMMIT_PATIENCE: Duration = Duration::from_millis(5);
+
 /// What takes messages to other nodes. The transport is told by the runtime, and tells it.
 pub trait Carrier: Send + Sync {
     /// Queues a message for `peer`; dropped if there is no link to it.
@@ -60,6 +64,8 @@ pub struct Runtime {
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
     next_token: AtomicU64,
     sync: SyncState,
+    /// Held while a commit is appended.
+    committing: Mutex<()>,
     members: AtomicU64,
     /// Held while a checkpoint is written, as two would get into each other's way.
     checkpointing: Mutex<()>,
@@ -102,6 +108,7 @@ impl Runtime {
             waiting: Mutex::default(),
             next_token: AtomicU64::new(1),
             sync: SyncState::default(),
+            committing: Mutex::default(),
             members: AtomicU64::new(0),
             checkpointing: Mutex::default(),
             watchers: Watchers::default(),
@@ -116,9 +123,30 @@ impl Runtime {
     /// # Errors
     /// What the disk says; no effect was carried out then.
     pub fn commit(&self) -> Result<(), StoreError> {
-        let effects = self.node.commit()?;
+        let effects = self.append()?;
         self.carry_out(effects);
         Ok(())
+    }
+
+    /// A commit of half a gigabyte takes long. Whoever appends it or waits for it leaves the thread
+    /// to others meanwhile.
+    fn append(&self) -> Result<Effects, StoreError> {
+        if self.node.uncommitted_bytes() < aside::LARGE_BYTES
+            && let Some(_alone) = self.committing.try_lock_for(COMMIT_PATIENCE)
+        {
+            return self.node.commit();
+        }
+        aside::run(|| {
+            let _alone = self.committing.lock();
+            self.node.commit()
+        })
+    }
+
+    /// Sends what tells peers that this node is alive, without waiting for a commit.
+    fn send_urgent(&self) {
+        for (peer, message) in self.node.take_urgent() {
+            self.transmit(peer, &message);
+        }
     }
 
     fn carry_out(&self, effects: Effects) {
@@ -203,13 +231,21 @@ impl Runtime {
     }
 
     /// A message came in.
-    pub fn message(&self, peer: NodeId, payload: &[u8]) {
-        match Message::decode(payload) {
+    pub fn message(&self, peer: NodeId, payload: Bytes) {
+        let decoded = Message::decode(&payload);
+        // Half a gigabyte need not be there twice.
+        drop(payload);
+        match decoded {
             Ok(message) => {
+                let is_urgent = matches!(message, Message::Swim(_));
                 if let Err(error) = self.node.on_message(peer, message, self.clock.now()) {
                     tracing::error!(%error, "a message could not be acted upon");
                 }
-                self.commit_or_log();
+                if is_urgent {
+                    self.send_urgent();
+                } else {
+                    self.commit_or_log();
+                }
             }
             Err(error) => tracing::warn!(%peer, %error, "a message could not be read"),
         }
@@ -225,6 +261,7 @@ impl Runtime {
             tracing::error!(%error, "the disk failed in a round");
             now.monotonic_ms + 100
         });
+        self.send_urgent();
         self.commit_or_log();
         next
     }

@@ -10,7 +10,7 @@ use larder_cluster::id::NodeId;
 use larder_server::link::handshake::Identity;
 use larder_server::link::{LinkEvents, LinkLimits, Links};
 use larder_server::secret::ClusterSecret;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::net::TcpListener;
 
 /// How long a test waits for what must happen.
@@ -31,6 +31,8 @@ pub(crate) enum Event {
 #[derive(Default)]
 pub(crate) struct Recorder {
     events: Mutex<Vec<Event>>,
+    is_busy: Mutex<bool>,
+    freed: Condvar,
 }
 
 impl LinkEvents for Recorder {
@@ -43,13 +45,27 @@ impl LinkEvents for Recorder {
     }
 
     fn on_message(&self, peer: NodeId, verb: &str, payload: Bytes) {
+        if verb == "LARGE" {
+            let mut is_busy = self.is_busy.lock();
+            self.freed.wait_while(&mut is_busy, |is_busy| *is_busy);
+        }
         self.events
             .lock()
             .push(Event::Message(peer, verb.to_owned(), payload));
     }
+
+    fn is_urgent(&self, verb: &str) -> bool {
+        verb == "SWIM"
+    }
 }
 
 impl Recorder {
+    /// From here on to act upon a message `LARGE` takes until it is not busy any more.
+    pub(crate) fn set_busy(&self, is_busy: bool) {
+        *self.is_busy.lock() = is_busy;
+        self.freed.notify_all();
+    }
+
     /// All events so far.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.events.lock().clone()

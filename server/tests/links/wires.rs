@@ -140,6 +140,54 @@ async fn an_urgent_message_goes_before_what_waits_and_between_parts() {
     );
 }
 
+/// A value of half a gigabyte made its receiver look dead: the thread that wrote it to the disk was
+/// the one that would have said PING.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_message_that_takes_long_holds_up_its_followers_and_nothing_else() {
+    let plan = Plan {
+        limits: LinkLimits {
+            silent_after: Duration::from_millis(400),
+            ..limits()
+        },
+        ..Plan::default()
+    };
+    let (a, b) = (
+        TestNode::start(1, &plan).await,
+        TestNode::start(2, &plan).await,
+    );
+    in_time("dialling", a.links.dial_once(&b.address))
+        .await
+        .expect("a link");
+    until("the link is up", || a.is_linked(&b) && b.is_linked(&a)).await;
+    let has = |verb: &str| b.seen.messages().iter().any(|(other, _)| other == verb);
+    b.seen.set_busy(true);
+    let large = Bytes::from(vec![5; 3 * plan.limits.frame_bytes_max]);
+    a.links.send(b.id, "LARGE", large);
+    a.links.send(b.id, "AFTER", Bytes::new());
+    let started = Instant::now();
+    until("it is asked whether it lives", || {
+        a.links
+            .send_urgent(b.id, "SWIM", Bytes::from_static(b"alive?"));
+        has("SWIM") && started.elapsed() > 2 * plan.limits.silent_after
+    })
+    .await;
+    assert!(!has("LARGE") && !has("AFTER"));
+    b.seen.set_busy(false);
+    until("what followed arrives", || has("AFTER")).await;
+    let place = |verb: &str| {
+        b.seen
+            .messages()
+            .iter()
+            .position(|(other, _)| other == verb)
+    };
+    assert!(place("LARGE") < place("AFTER"));
+    assert_eq!(
+        (a.seen.ups_and_downs(), b.seen.ups_and_downs()),
+        ((1, 0), (1, 0)),
+        "the link lasts"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn when_both_dial_at_once_both_keep_the_same_link() {
     for round in 0..25 {

@@ -3,9 +3,13 @@
 
 mod support;
 
+use bytes::Bytes;
+use larder_cluster::limits::REQUEST_BYTES_PER_MS_MIN;
 use larder_cluster::message::Message;
+use larder_cluster::node::{Answer, Submitted};
+use larder_cluster::request::{Access, Reply, Request};
 use larder_sim::action::Action;
-use support::{Stage, full, id, joiner};
+use support::{Stage, full, id, joiner, stage_partition};
 
 fn is_delta(_: usize, _: usize, message: &Message) -> bool {
     matches!(message, Message::Delta(..))
@@ -365,4 +369,34 @@ fn a_change_that_was_lost_is_sent_again() {
     assert_eq!(stage.take(is_delta).len(), 1);
     stage.pump(10);
     assert_eq!(stage.values(1, "x"), [value]);
+}
+
+/// What a node answers within so many milliseconds to a command that it sends on, and that gets no
+/// reply.
+fn answers(stage: &mut Stage, at: usize, request: &Request, wait_ms: u64) -> Vec<Answer> {
+    let submitted = stage.nodes[at].submit(7, request.clone(), stage.now());
+    assert_eq!(submitted, Submitted::Pending);
+    stage.now_ms += wait_ms;
+    stage.nodes[at]
+        .poll(stage.now())
+        .expect("the disk takes all");
+    let effects = stage.nodes[at].commit().expect("the disk takes all");
+    effects.answers
+}
+
+/// Half a gigabyte takes longer on its way than a small command may take in all.
+#[test]
+fn a_large_command_is_waited_for_as_long_as_it_travels() {
+    let (mut stage, _, asker) = owner_and_stand_in();
+    let more_ms = 256;
+    let large = Bytes::from(vec![0; REQUEST_BYTES_PER_MS_MIN * more_ms]);
+    let mut request = Request::new(0, vec![large], vec![stage_partition()], Access::Write);
+    let timeout_ms = stage.nodes[asker].settings().request_timeout_ms;
+    assert_eq!(answers(&mut stage, asker, &request, timeout_ms), []);
+    request.args.clear();
+    let unknown = Answer::Reply(7, Reply::Unknown);
+    assert_eq!(
+        answers(&mut stage, asker, &request, timeout_ms),
+        [unknown.clone(), unknown]
+    );
 }

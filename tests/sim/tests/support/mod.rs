@@ -36,7 +36,8 @@ pub(crate) fn full(name: &str) -> Vec<u8> {
     format!("{{stage}}{name}").into_bytes()
 }
 
-fn stage_partition() -> PartitionId {
+/// The partition of all keys.
+pub(crate) fn stage_partition() -> PartitionId {
     let partitions = Partitions::new(16).expect("sixteen is a power of two");
     KeyPlace::of(&full("")).partition(partitions)
 }
