@@ -102,6 +102,20 @@ messages! {
     14 "DIGEST" Digest(run: u128, digest: u64),
 }
 
+impl Message {
+    /// The number of the request that `bytes` encode, if they do: what a sender wants to know of a
+    /// message that it could not send.
+    #[must_use]
+    pub fn request_number(bytes: &[u8]) -> Option<u64> {
+        let mut reader = Reader::new(bytes);
+        let is_request = reader.u8() == Ok(REQUEST);
+        reader.varint().ok().filter(|_| is_request)
+    }
+}
+
+/// The number of REQUEST in the table.
+const REQUEST: u8 = 8;
+
 /// A clock together with the actors that it names by number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KnownClock {

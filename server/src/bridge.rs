@@ -11,7 +11,7 @@ use larder_cluster::message::Message;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::link::{LinkEvents, Links, Sent};
+use crate::link::{LinkEvents, Links, Sent, Unsent};
 use crate::peers::{About, Peers};
 use crate::runtime::{Carrier, Runtime};
 
@@ -51,10 +51,13 @@ impl LinkEvents for Bridge {
         }
     }
 
-    fn on_down(&self, peer: NodeId) {
+    fn on_down(&self, peer: NodeId, unsent: Vec<Unsent>) {
         tracing::debug!(%peer, "link is down");
         if let Some(runtime) = self.runtime.get() {
-            runtime.link_down(peer);
+            let requests = unsent
+                .iter()
+                .filter_map(|message| Message::request_number(&message.payload));
+            runtime.link_down(peer, requests);
         }
     }
 
@@ -94,9 +97,9 @@ impl LinkCarrier {
 }
 
 impl Carrier for LinkCarrier {
-    fn send(&self, peer: NodeId, verb: &'static str, payload: Bytes) {
+    fn send(&self, peer: NodeId, verb: &'static str, payload: Bytes) -> bool {
         let Some(links) = self.links.get() else {
-            return;
+            return false;
         };
         let sent = if is_urgent(verb) {
             links.send_urgent(peer, verb, payload)
@@ -106,6 +109,7 @@ impl Carrier for LinkCarrier {
         if sent == Sent::Full {
             tracing::warn!(%peer, "a peer does not read its messages; the link is dropped");
         }
+        sent == Sent::Queued
     }
 
     fn members_changed(&self, runtime: &Runtime) {
@@ -154,7 +158,7 @@ impl LinkEvents for LayoutWanted {
         tracing::info!(%peer, "found a node of the cluster to join");
     }
 
-    fn on_down(&self, _peer: NodeId) {}
+    fn on_down(&self, _peer: NodeId, _unsent: Vec<Unsent>) {}
 
     fn on_message(&self, _peer: NodeId, _verb: &str, payload: Bytes) {
         if let Ok(Message::Layout(_, layout)) = Message::decode(&payload)

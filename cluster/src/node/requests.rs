@@ -43,6 +43,8 @@ struct Forwarded {
     to: NodeId,
     tried: BTreeSet<NodeId>,
     deadline_ms: u64,
+    /// Whether it is certain that it has not reached that node and never will.
+    is_unsent: bool,
 }
 
 /// A request that waits for the states of other replicas.
@@ -239,9 +241,20 @@ impl Node {
                 to,
                 tried,
                 deadline_ms,
+                is_unsent: false,
             },
         );
         None
+    }
+
+    /// The request with this number did not leave for `peer`, and will not: at the next poll
+    /// another node is tried, also for what must not run twice.
+    pub fn on_unsent(&self, peer: NodeId, number: u64) {
+        let mut requests = self.requests.lock();
+        let forwarded = requests.forwarded.get_mut(&number);
+        if let Some(forwarded) = forwarded.filter(|forwarded| forwarded.to == peer) {
+            forwarded.is_unsent = true;
+        }
     }
 
     /// Runs a request here, after asking other replicas if it wants that.
@@ -538,7 +551,7 @@ impl Node {
         let (forwarded, pulling, waiting) = {
             let mut requests = self.requests.lock();
             let forwarded = take_if(&mut requests.forwarded, |f| {
-                f.deadline_ms <= now || !linked.contains(&f.to)
+                f.deadline_ms <= now || f.is_unsent || !linked.contains(&f.to)
             });
             for pulling in requests.pulling.values_mut() {
                 pulling.awaited.retain(|peer| linked.contains(peer));
@@ -550,10 +563,10 @@ impl Node {
             (forwarded, pulling, waiting)
         };
         for forwarded in forwarded {
-            if linked.contains(&forwarded.to) {
+            if linked.contains(&forwarded.to) && !forwarded.is_unsent {
                 self.suspect(forwarded.to, env.now);
             }
-            if forwarded.request.repeatable {
+            if forwarded.request.repeatable || forwarded.is_unsent {
                 self.retry(env, forwarded);
             } else {
                 self.answer(env, forwarded.caller, Reply::Unknown);

@@ -71,8 +71,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Compares clocks with every owner in reach: asks those that have not told theirs, or that have
-    /// lacked something for too long, and sends what did not arrive.
+    /// Compares clocks with every owner in reach: asks those that have not told theirs, or that
+    /// have lacked something for too long, and sends what did not arrive.
     ///
     /// # Errors
     /// What the disk says.

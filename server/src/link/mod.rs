@@ -45,7 +45,7 @@ use crate::limits::{
 use crate::resp::request::ProtocolError;
 use crate::secret::ClusterSecret;
 use handshake::Identity;
-pub use outbox::Sent;
+pub use outbox::{Sent, Unsent};
 use table::Table;
 
 /// What happens on links. Calls for one peer come one after another and in order: up, messages,
@@ -54,8 +54,9 @@ use table::Table;
 pub trait LinkEvents: Send + Sync + 'static {
     /// There is a link to `peer` from now on; `info` is what the peer says of itself.
     fn on_up(&self, peer: NodeId, info: Bytes);
-    /// There is no link to `peer` any more. What was sent may not have arrived.
-    fn on_down(&self, peer: NodeId);
+    /// There is no link to `peer` any more. What was sent may not have arrived; of `unsent` it is
+    /// certain that it has not.
+    fn on_down(&self, peer: NodeId, unsent: Vec<Unsent>);
     /// `peer` sent a message.
     fn on_message(&self, peer: NodeId, verb: &str, payload: Bytes);
     /// Whether messages of this kind may come before others that were sent earlier, because they

@@ -20,8 +20,18 @@ pub enum Sent {
     Full,
 }
 
+/// A message that did not reach its receiver as a whole, and never will.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsent {
+    /// Its word.
+    pub verb: &'static str,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
 struct Message {
     verb: &'static str,
+    whole: Bytes,
     /// What is left of it.
     payload: Bytes,
     is_begun: bool,
@@ -37,6 +47,7 @@ struct Queues {
     waiting_bytes: usize,
     /// What is left of the one that has.
     begun_bytes: usize,
+    is_closed: bool,
 }
 
 /// A bounded queue of messages; parts of a long one and urgent ones take turns.
@@ -80,6 +91,9 @@ impl Outbox {
         due: Option<Instant>,
     ) -> Sent {
         let mut queues = self.queues.lock();
+        if queues.is_closed {
+            return Sent::NoLink;
+        }
         let bytes = payload.len() + MESSAGE_BYTES;
         if queues.waiting_bytes > 0 && queues.waiting_bytes + bytes > self.bytes_max {
             return Sent::Full;
@@ -92,6 +106,7 @@ impl Outbox {
         };
         queue.push_back(Message {
             verb,
+            whole: payload.clone(),
             payload,
             is_begun: false,
             due,
@@ -99,6 +114,22 @@ impl Outbox {
         drop(queues);
         self.filled.notify_one();
         Sent::Queued
+    }
+
+    /// Ends the queue, and gives what it still holds: the peer has received none of it as a whole.
+    pub(super) fn close(&self) -> Vec<Unsent> {
+        let closed = Queues {
+            is_closed: true,
+            ..Queues::default()
+        };
+        let mut queues = std::mem::replace(&mut *self.queues.lock(), closed);
+        let waiting = queues.urgent.drain(..).chain(queues.ordinary.drain(..));
+        waiting
+            .map(|message| Unsent {
+                verb: message.verb,
+                payload: message.whole,
+            })
+            .collect()
     }
 
     /// How much is yet to go.
@@ -122,6 +153,7 @@ impl Outbox {
                 ordinary,
                 waiting_bytes,
                 begun_bytes,
+                ..
             } = &mut *queues;
             let queue = if urgent.is_empty() { ordinary } else { urgent };
             let Some(message) = queue.front_mut() else {

@@ -43,7 +43,7 @@ pub(super) async fn run(
         let error = talk(&shared, &link, connection).await;
         link.stop();
         tracing::info!(%peer, "link down: {error}");
-        shared.events.on_down(peer);
+        shared.events.on_down(peer, link.outbox.close());
     }
     link.become_finished();
     shared.table.lock().remove(&link);
@@ -64,7 +64,11 @@ async fn talk(shared: &Arc<Shared>, link: &Arc<Link>, connection: Connection) ->
         // A writer ends when the connection does.
         error = &mut writing => error.unwrap_or(LinkError::Closed),
     };
-    writing.abort();
+    if !writing.is_finished() {
+        writing.abort();
+        // What it has not taken by then it never sends.
+        let _ = writing.await;
+    }
     inbox.finish().await;
     error
 }

@@ -42,8 +42,8 @@ const COMMIT_PATIENCE: Duration = Duration::from_millis(5);
 
 /// What takes messages to other nodes. The transport is told by the runtime, and tells it.
 pub trait Carrier: Send + Sync {
-    /// Queues a message for `peer`; dropped if there is no link to it.
-    fn send(&self, peer: NodeId, verb: &'static str, payload: Bytes);
+    /// Queues a message for `peer`; says whether it did. It does not if there is no link.
+    fn send(&self, peer: NodeId, verb: &'static str, payload: Bytes) -> bool;
     /// The members and where they listen have changed.
     fn members_changed(&self, runtime: &Runtime);
     /// For every peer with a link: whether so much waits for it that changes should be held back.
@@ -177,8 +177,12 @@ impl Runtime {
     fn transmit(&self, peer: NodeId, message: &Message) {
         let mut writer = Writer::new();
         message.encode(&mut writer);
-        self.carrier
+        let is_sent = self
+            .carrier
             .send(peer, message.verb(), writer.into_vec().into());
+        if let (false, Message::Request(number, _)) = (is_sent, message) {
+            self.node.on_unsent(peer, *number);
+        }
     }
 
     /// Tells the transport when the layout has changed.
@@ -224,8 +228,11 @@ impl Runtime {
         self.commit_or_log();
     }
 
-    /// The link to `peer` is gone.
-    pub fn link_down(&self, peer: NodeId) {
+    /// The link to `peer` is gone; it has not got these requests.
+    pub fn link_down(&self, peer: NodeId, unsent: impl Iterator<Item = u64>) {
+        for number in unsent {
+            self.node.on_unsent(peer, number);
+        }
         self.node.on_link_down(peer);
         self.commit_or_log();
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use larder_cluster::id::NodeId;
 use larder_server::link::handshake::Identity;
-use larder_server::link::{LinkEvents, LinkLimits, Links};
+use larder_server::link::{LinkEvents, LinkLimits, Links, Unsent};
 use larder_server::secret::ClusterSecret;
 use parking_lot::{Condvar, Mutex};
 use tokio::net::TcpListener;
@@ -21,8 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) enum Event {
     /// A link came up, with what the peer said of itself.
     Up(NodeId, Bytes),
-    /// A link went down.
-    Down(NodeId),
+    /// A link went down before these messages had left.
+    Down(NodeId, Vec<Unsent>),
     /// A message came.
     Message(NodeId, String, Bytes),
 }
@@ -40,8 +40,8 @@ impl LinkEvents for Recorder {
         self.events.lock().push(Event::Up(peer, info));
     }
 
-    fn on_down(&self, peer: NodeId) {
-        self.events.lock().push(Event::Down(peer));
+    fn on_down(&self, peer: NodeId, unsent: Vec<Unsent>) {
+        self.events.lock().push(Event::Down(peer, unsent));
     }
 
     fn on_message(&self, peer: NodeId, verb: &str, payload: Bytes) {

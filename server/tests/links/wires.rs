@@ -535,3 +535,40 @@ async fn a_link_on_which_nothing_comes_is_given_up() {
     })
     .await;
 }
+
+/// What is certain not to have arrived may be sent elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_ends_gives_back_what_it_has_not_sent() {
+    let (a, mut b) = (
+        TestNode::start(1, &Plan::default()).await,
+        TestNode::start(2, &Plan::default()).await,
+    );
+    let plug = cable(&mut b).await;
+    in_time("dialling", a.links.dial_once(&b.address))
+        .await
+        .expect("a link");
+    until("the link is up", || a.is_linked(&b)).await;
+    a.links.send(b.id, "ARRIVES", Bytes::new());
+    until("it has arrived", || {
+        b.seen.messages().iter().any(|(verb, _)| verb == "ARRIVES")
+    })
+    .await;
+    plug.send_replace(false);
+    // More than the cable and the system hold.
+    let large = Bytes::from(vec![5; 100 << 20]);
+    a.links.send(b.id, "LARGE", large.clone());
+    a.links.send(b.id, "AFTER", Bytes::from_static(b"it"));
+    a.links.disconnect(b.id);
+    until("the link is down", || a.seen.ups_and_downs().1 == 1).await;
+    let unsent = a.seen.events().into_iter().find_map(|event| match event {
+        Event::Down(_, unsent) => Some(unsent),
+        _ => None,
+    });
+    let unsent = unsent.expect("it went down");
+    let verbs: Vec<&str> = unsent.iter().map(|message| message.verb).collect();
+    assert_eq!(verbs, ["LARGE", "AFTER"]);
+    assert_eq!(
+        unsent[0].payload, large,
+        "it has left in part, and counts as a whole"
+    );
+}

@@ -400,3 +400,53 @@ fn a_large_command_is_waited_for_as_long_as_it_travels() {
         [unknown.clone(), unknown]
     );
 }
+
+/// What must not run twice is tried on the next owner if it has certainly not reached the first
+/// one; else nobody can know what became of it.
+#[test]
+fn a_command_that_never_left_is_tried_on_the_next_owner() {
+    for has_left in [false, true] {
+        let mut stage = Stage::new(4, 3);
+        let asker = (0..4)
+            .find(|node| stage.partition(*node, |p| p.main.is_none()))
+            .expect("three of four own it");
+        let mut request = Request::new(0, Vec::new(), vec![stage_partition()], Access::Write);
+        request.repeatable = false;
+        let submitted = stage.nodes[asker].submit(7, request, stage.now());
+        assert_eq!(submitted, Submitted::Pending);
+        stage.collect(asker);
+        let asked = |stage: &mut Stage| -> Vec<(usize, u64)> {
+            let letters =
+                stage.take(|from, _, m| from == asker && matches!(m, Message::Request(..)));
+            let number = |(_, to, m)| match m {
+                Message::Request(number, _) => Some((to, number)),
+                _ => None,
+            };
+            letters.into_iter().filter_map(number).collect()
+        };
+        let sent = asked(&mut stage);
+        let &[(first, number)] = &sent[..] else {
+            panic!("it is sent to one owner: {sent:?}");
+        };
+        if !has_left {
+            stage.nodes[asker].on_unsent(id(first), number);
+        }
+        stage.cut(asker, first);
+        stage.nodes[asker]
+            .poll(stage.now())
+            .expect("the disk takes all");
+        let effects = stage.nodes[asker].commit().expect("the disk takes all");
+        let next = effects
+            .sends
+            .iter()
+            .filter(|(_, m)| matches!(m, Message::Request(..)));
+        let next: Vec<_> = next.map(|(to, _)| *to).collect();
+        if has_left {
+            assert_eq!(effects.answers, [Answer::Reply(7, Reply::Unknown)]);
+            assert_eq!(next, []);
+        } else {
+            assert_eq!(effects.answers, []);
+            assert!(next.len() == 1 && next[0] != id(first), "{next:?}");
+        }
+    }
+}

@@ -153,7 +153,7 @@ impl Stage {
             .retain(|(from, to, _)| (*from, *to) != (a, b) && (*from, *to) != (b, a));
     }
 
-    fn collect(&mut self, at: usize) {
+    pub(crate) fn collect(&mut self, at: usize) {
         let effects = self.nodes[at].commit().expect("the disk takes all");
         for (peer, message) in effects.sends {
             let to = (0..self.nodes.len()).find(|node| id(*node) == peer);
