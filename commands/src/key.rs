@@ -13,7 +13,7 @@ use std::num::NonZeroU64;
 
 use larder_cluster::copy::Edit;
 use larder_crdt::types::counter_dotted::Counter;
-use larder_crdt::types::document_causal::{DocContext, Document, State};
+use larder_crdt::types::document_causal::Document;
 use larder_crdt::types::register_lww::{
     has_string, joined_counter, visible_register, visible_string,
 };
@@ -250,18 +250,11 @@ const DOTS_PER_WRITE_BITS: u32 = 20;
 
 /// Makes sure that the actor of this edit signs no dot of the document twice. It may have signed
 /// some before the document was forgotten or expired with its context; readers may still hold
-/// contexts with those. The counter of the edit grows with every change, so the dots that it could
-/// have taken until now are counted as seen.
+/// contexts with those, and one of them may have brought some back into the context by LDEL or
+/// LMERGE, here or on another node. The counter of the edit grows with every change, so all dots
+/// that it could have taken until now count as spent.
 pub(crate) fn begin_signing(document: &mut Document, edit: &Edit<'_>) {
-    let actor = edit.actor();
-    if !document.context().knows(actor) {
-        let mut past = DocContext::new();
-        past.insert_range(actor, 1, edit.next_counter() << DOTS_PER_WRITE_BITS);
-        document.absorb(&State {
-            context: past,
-            ..State::default()
-        });
-    }
+    document.spend(edit.actor(), edit.next_counter() << DOTS_PER_WRITE_BITS);
 }
 
 /// Puts a document's new state in place of the states observed.

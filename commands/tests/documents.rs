@@ -280,3 +280,22 @@ fn lexplain_says_where_a_key_is_and_who_agrees() {
     );
     assert!(together.starts_with("*20\r\n"));
 }
+
+/// Found by the simulator: what an old context brought back into a document that had expired made
+/// the node count on from there, under dots that other readers had seen already.
+#[test]
+fn a_dot_is_signed_once_although_the_document_expired_meanwhile() {
+    let world = World::new(1);
+    let client = Client(&world, 0);
+    let old = client.put("", &json!({"a": 1}), &[]);
+    client.put("", &json!({"b": 1}), &[]);
+    let (_, both) = client.get(&[]);
+    client.ask(&["PEXPIRE", "d", "10"]);
+    world.pass(20);
+    assert_eq!(client.object(), None);
+    client.ask(&["LDEL", "d", &old]);
+    client.put("", &json!({"c": 1}), &[]);
+    // Who has seen a and b has not seen c.
+    client.put(&both, &json!({"e": 1}), &[]);
+    assert_eq!(client.object(), Some(json!({"c": 1, "e": 1})));
+}

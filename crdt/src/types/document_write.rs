@@ -66,6 +66,16 @@ pub struct Written {
 }
 
 impl Document {
+    /// Counts all dots of `actor` up to `counter` as spent, whatever has become of their leaves;
+    /// those that are here stay. For a signer that may have signed some that this state has not
+    /// got, because it expired with its context.
+    pub fn spend(&mut self, actor: Actor, counter: u64) {
+        if self.context.highest(actor) < counter {
+            self.context.insert_range(actor, 1, counter);
+            self.trim_masks();
+        }
+    }
+
     /// Whether `seen` covers dots that have not arrived here. Fetch them first, if anybody in reach
     /// has them; the writes below take care of what is missing still.
     #[must_use]
