@@ -145,6 +145,20 @@ pub enum LayoutError {
     /// The zone or the address is over its limit.
     #[error("the zone or the address of the node is too long")]
     TooLong,
+    /// A node that brings its data has left others behind.
+    #[error(
+        "this node's cluster has other members; a node takes what it holds to another cluster only \
+         when it is alone"
+    )]
+    NotAlone,
+    /// A node that brings its data has cut it otherwise.
+    #[error("this node's ring has {own} partitions and the cluster's has {other}")]
+    OtherPartitions {
+        /// Of the node that would join.
+        own: usize,
+        /// Of the cluster.
+        other: usize,
+    },
 }
 
 /// Who belongs to the cluster, and where on the ring.
@@ -295,6 +309,35 @@ impl Layout {
         layout.entries.insert(node, entry);
         placement::choose_tokens(&mut layout, node);
         Ok(layout)
+    }
+
+    /// `node`, which is alone in the cluster of `own`, begins to join this one with what it holds.
+    ///
+    /// # Errors
+    /// [`LayoutError::NotAlone`], [`LayoutError::OtherPartitions`], [`LayoutError::HasLeft`], or as
+    /// [`Layout::with_joining`].
+    pub fn with_arriving(&self, own: &Self, node: NodeId) -> Result<Self, LayoutError> {
+        let entry = own.entry(node).ok_or(LayoutError::HasLeft)?;
+        if own.cluster == self.cluster {
+            return Err(LayoutError::AlreadyKnown);
+        }
+        if own.nodes().count() > 1 {
+            return Err(LayoutError::NotAlone);
+        }
+        if own.partitions != self.partitions {
+            let (own, other) = (own.partitions.count(), self.partitions.count());
+            return Err(LayoutError::OtherPartitions { own, other });
+        }
+        // It was here before a power cut set it back.
+        if self.entry(node).is_some() {
+            return Ok(self.clone());
+        }
+        self.with_joining(Joiner {
+            node,
+            zone: entry.zone.clone(),
+            weight: entry.weight,
+            address: entry.address.clone(),
+        })
     }
 
     /// `node` has been filled and answers for its share from now on.

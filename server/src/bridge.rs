@@ -121,6 +121,7 @@ impl Carrier for LinkCarrier {
             .map(|(node, entry)| (node, entry.address.clone()))
             .collect();
         if let Some(links) = self.links.get() {
+            links.set_cluster(view.layout.cluster());
             links.set_peers(&peers);
         }
     }

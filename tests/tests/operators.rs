@@ -314,8 +314,6 @@ fn what_is_not_supported_says_so() -> Checked {
         "SWAPDB 0 1",
         "CLIENT PAUSE 10",
         "CLIENT TRACKING on",
-        "CLUSTER JOIN 127.0.0.1:1",
-        "CLUSTER MEET 127.0.0.1 1",
         "CLUSTER RESET",
         "CLUSTER COUNTKEYSINSLOT 1",
         "SHUTDOWN ABORT",

@@ -92,38 +92,43 @@ impl Node {
     }
 
     /// A peer's layout came in.
-    pub(super) fn on_layout(&self, env: &Env<'_>, peer: NodeId, layout: &Layout) {
-        let mut joined = (*env.view.layout).clone();
+    pub(super) fn on_layout(&self, peer: NodeId, layout: &Layout) {
+        let _changing = self.changing.lock();
+        let mut joined = (*self.view().layout).clone();
         let Ok(changed) = joined.join(layout) else {
             return;
         };
         if changed {
-            self.adopt(joined, Some(peer));
+            self.adopt(&joined, Some(peer));
         } else if joined != *layout {
             self.send_layout(peer, &joined);
         }
     }
 
-    /// Makes `layout` this node's own, stores it, and tells the peers except `source`.
-    fn adopt(&self, layout: Layout, source: Option<NodeId>) {
-        let ownership = Ownership::of(&layout);
-        {
-            let mut view = self.view.write();
-            *view = Arc::new(View {
-                digest: layout.digest(),
-                layout: Arc::new(layout.clone()),
-                ownership: Arc::new(ownership),
-                up: view.up.clone(),
-                runs: None,
-            });
-        }
+    /// Makes `layout` this node's own, as everybody here sees it from now on.
+    pub(super) fn see(&self, layout: &Layout) {
+        let ownership = Ownership::of(layout);
+        let mut view = self.view.write();
+        *view = Arc::new(View {
+            digest: layout.digest(),
+            layout: Arc::new(layout.clone()),
+            ownership: Arc::new(ownership),
+            up: view.up.clone(),
+            runs: None,
+        });
+    }
+
+    /// Makes `layout` this node's own, stores it, and tells the peers except `source`. The caller
+    /// has locked `changing` since it looked at the layout before.
+    fn adopt(&self, layout: &Layout, source: Option<NodeId>) {
+        self.see(layout);
         self.layout_version
             .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         self.refresh_view();
         self.record_state();
         let linked = self.links.lock().linked.clone();
         for peer in linked.into_iter().filter(|peer| Some(*peer) != source) {
-            self.send_layout(peer, &layout);
+            self.send_layout(peer, layout);
         }
     }
 
@@ -135,23 +140,22 @@ impl Node {
         &self,
         change: impl FnOnce(&Layout) -> Result<Layout, LayoutError>,
     ) -> Result<(), LayoutError> {
+        let _changing = self.changing.lock();
         let layout = change(&self.view().layout)?;
-        self.adopt(layout, None);
+        self.adopt(&layout, None);
         Ok(())
     }
 
     /// Says that this node has joined or left, once that is so.
     pub(super) fn advance_membership(&self, env: &Env<'_>) {
-        let layout = &env.view.layout;
-        let state = layout.entry(self.id).map(|entry| entry.state);
-        let next = match state {
-            Some(State::Joining) if self.has_its_share(env) => layout.become_up(self.id),
-            Some(State::Leaving) if self.has_handed_over(env) => layout.become_left(self.id),
+        let state = env.view.layout.entry(self.id).map(|entry| entry.state);
+        let change: fn(&Layout, NodeId) -> Result<Layout, LayoutError> = match state {
+            Some(State::Joining) if self.has_its_share(env) => Layout::become_up,
+            Some(State::Leaving) if self.has_handed_over(env) => Layout::become_left,
             _ => return,
         };
-        if let Ok(layout) = next {
-            self.adopt(layout, None);
-        }
+        // Who was told otherwise meanwhile looks again in the next round.
+        let _ = self.change_layout(|layout| change(layout, self.id));
     }
 
     /// Whether every partition that this node will own is ready here.

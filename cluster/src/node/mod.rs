@@ -10,6 +10,7 @@
 
 mod effects;
 mod membership;
+mod moving;
 mod open;
 mod requests;
 mod rounds;
@@ -18,7 +19,7 @@ mod swim;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -56,6 +57,10 @@ pub struct Node {
     swim: Mutex<swim::Swim>,
     redo_end: AtomicU64,
     layout_version: AtomicU64,
+    /// Held while the layout changes, so that no change is made to a layout that is gone.
+    changing: Mutex<()>,
+    /// Whether it looks for another cluster to take its data to.
+    moving: AtomicBool,
     /// The partition whose rows are evicted next.
     evict_hand: AtomicUsize,
 }
@@ -222,7 +227,7 @@ impl Node {
         self.refresh_view();
         let settings = self.settings();
         let env = self.env(&settings, now);
-        self.send_layout(peer, &env.view.layout);
+        self.introduce(peer, &env.view.layout);
         for partition in env.view.layout.partitions().iter() {
             self.act(&env, partition, |partition, env, out| {
                 if partition.has_main() || env.is_owner(partition.id) {
@@ -275,7 +280,7 @@ impl Node {
         match message {
             Message::Layout(run, layout) => {
                 self.on_run(peer, run);
-                self.on_layout(&env, peer, &layout);
+                self.on_layout(peer, &layout);
                 Ok(())
             }
             Message::Digest(run, digest) => {

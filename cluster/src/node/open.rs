@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use larder_crdt::Reader;
 use parking_lot::{Mutex, RwLock};
@@ -109,6 +109,8 @@ impl Node {
             swim: Mutex::new(Swim::new(state.id, run, now)),
             redo_end: AtomicU64::new(0),
             layout_version: AtomicU64::new(1),
+            changing: Mutex::new(()),
+            moving: AtomicBool::new(false),
             evict_hand: AtomicUsize::new(0),
         };
         node.recover(now)?;

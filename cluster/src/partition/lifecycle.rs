@@ -57,6 +57,30 @@ impl Partition {
         }
     }
 
+    /// The node has come from a cluster of its own: its copy is whole no more (rule 4), unless there
+    /// is nobody else.
+    pub fn arrive(&mut self, env: &Env<'_>, out: &mut Output) {
+        self.ready.clear();
+        if env.other_owners(self.id).next().is_none() {
+            return;
+        }
+        let Some(mut main) = self.main.take() else {
+            return;
+        };
+        out.events.push(Event::ReadyChanged(self.id));
+        if main.clock.is_empty() {
+            self.end_copy(out, &main);
+            return;
+        }
+        if env.is_owner(self.id) {
+            main.role = Role::Returning;
+        } else {
+            main.handing_over = true;
+        }
+        main.record(&mut out.redo);
+        self.main = Some(main);
+    }
+
     /// Looks for a source of a bootstrap: a ready owner; failing that, when all members have told
     /// that no owner is ready, an old owner that still has its copy; failing that, there is nothing
     /// to fetch anywhere and the copy begins empty.

@@ -87,7 +87,8 @@ const SUBCOMMANDS: &[Command] = &[
         name: "cluster|join",
         arity: 3,
         usage: "peer-address",
-        summary: "Lets the reached node join the cluster of another one.",
+        summary: "Lets the reached node, which is alone, join the cluster of another one with what it \
+                  holds.",
         ..CHANGE
     },
     Command {
@@ -121,7 +122,7 @@ const SUBCOMMANDS: &[Command] = &[
         name: "cluster|meet",
         arity: -4,
         usage: "ip port:integer [cluster-bus-port:integer]",
-        summary: "Not supported: a node joins when it starts.",
+        summary: "As CLUSTER JOIN, by the client port of the other node.",
         flags: &[Admin, Stale],
         ..CLUSTER
     },
@@ -159,7 +160,7 @@ const SUBCOMMANDS: &[Command] = &[
         name: "cluster|reset",
         arity: -2,
         usage: "[HARD | SOFT]",
-        summary: "Not supported: a node belongs to one cluster as long as it lives.",
+        summary: "Not supported: a node that has left starts anew with an empty directory.",
         flags: &[Admin, NoScript, Stale],
         ..CLUSTER
     },

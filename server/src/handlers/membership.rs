@@ -71,21 +71,6 @@ pub(super) fn replace(connection: &mut Connection, args: Args<'_>) -> Outcome {
     change(connection, |layout| layout.replace(old, new))
 }
 
-pub(super) fn join(_: &mut Connection, _: Args<'_>) -> Outcome {
-    Err(CommandError::Fixed(
-        "ERR a running node cannot join another cluster, as it has one of its own: start a node \
-         with an empty directory, the cluster's secret, and --join host:port of any member's peer \
-         port",
-    ))
-}
-
-pub(super) fn meet(_: &mut Connection, _: Args<'_>) -> Outcome {
-    Err(CommandError::Fixed(
-        "ERR nodes do not meet while they run: start the new one with --join host:port of any \
-         member's peer port",
-    ))
-}
-
 pub(super) fn reset(_: &mut Connection, _: Args<'_>) -> Outcome {
     Err(CommandError::Fixed(
         "ERR a node does not forget its cluster: use CLUSTER LEAVE, then start anew with an empty \

@@ -7,6 +7,7 @@
 //! nodes or for time to pass.
 
 mod across;
+mod arrival;
 mod client;
 mod client_kill;
 mod cluster;
@@ -143,12 +144,12 @@ static HANDLERS: &[(&str, Handler)] = &[
     ("cluster|forget", Q(membership::forget)),
     ("cluster|getkeysinslot", Q(slots::keys)),
     ("cluster|info", Q(cluster::info)),
-    ("cluster|join", Q(membership::join)),
+    ("cluster|join", S(arrival::join)),
     ("cluster|keyslot", Q(slots::of_key)),
     ("cluster|lag", Q(ring::lag)),
     ("cluster|leave", Q(membership::leave)),
     ("cluster|links", Q(cluster::links)),
-    ("cluster|meet", Q(membership::meet)),
+    ("cluster|meet", S(arrival::meet)),
     ("cluster|myid", Q(cluster::my_id)),
     ("cluster|myshardid", Q(cluster::my_id)),
     ("cluster|nodes", Q(cluster::nodes)),

@@ -39,8 +39,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::limits::{
-    FRAME_BYTES_MAX, HANDSHAKE_FIELD_BYTES_MAX, HANDSHAKE_SECONDS_MAX, HANDSHAKES_MAX,
-    LINK_DELAY_MS_MAX, LINK_QUEUE_BYTES_MAX, MESSAGE_BYTES_MAX,
+    FRAME_BYTES_MAX, HANDSHAKE_SECONDS_MAX, HANDSHAKES_MAX, LINK_DELAY_MS_MAX,
+    LINK_QUEUE_BYTES_MAX, MESSAGE_BYTES_MAX,
 };
 use crate::resp::request::ProtocolError;
 use crate::secret::ClusterSecret;
@@ -243,16 +243,28 @@ impl Links {
         Ok(Self(Arc::new(shared)))
     }
 
-    /// Changes what this node says of itself on new links.
+    /// Changes the cluster that this node says it belongs to on new links.
+    pub fn set_cluster(&self, cluster: u128) {
+        let identity = self.0.identity.load_full();
+        if identity.cluster != cluster {
+            self.0.identity.store(Arc::new(Identity {
+                cluster,
+                ..(*identity).clone()
+            }));
+        }
+    }
+
+    /// Links of a node that has no cluster yet, with the secret and the limits of these.
     ///
-    /// # Panics
-    /// If `info` is longer than a field of a handshake.
-    pub fn set_identity(&self, identity: Identity) {
-        assert!(
-            identity.info.len() <= HANDSHAKE_FIELD_BYTES_MAX,
-            "info has its limit"
-        );
-        self.0.identity.store(Arc::new(identity));
+    /// # Errors
+    /// [`LinkError::NoRandomness`].
+    pub fn of_stranger(&self, events: Arc<dyn LinkEvents>) -> Result<Self, LinkError> {
+        let identity = Identity {
+            node: self.0.identity.load().node,
+            cluster: 0,
+            info: Bytes::new(),
+        };
+        Self::new(self.0.secret.clone(), identity, self.0.limits, events)
     }
 
     /// Takes links from `listener` until closed.

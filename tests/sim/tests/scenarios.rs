@@ -1,6 +1,8 @@
 //! The shortest histories that break a design like this one, on the real core: those of
 //! `short.py` beside the model of a partition, and those that the simulator found here.
 
+#[path = "scenarios/arrivals.rs"]
+mod arrivals;
 mod support;
 
 use bytes::Bytes;

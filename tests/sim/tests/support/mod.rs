@@ -95,15 +95,42 @@ impl Stage {
 
     /// Starts one more node, and links it to all others.
     pub(crate) fn add(&mut self, layout: Layout) -> usize {
+        let at = self.add_apart(layout);
+        for other in 0..at {
+            self.link(at, other);
+        }
+        at
+    }
+
+    /// Starts one more node, without links.
+    pub(crate) fn add_apart(&mut self, layout: Layout) -> usize {
         let at = self.nodes.len();
         let store = MemoryStore::new();
         let node = self.open(&store, Some(NodeState { id: id(at), layout }));
         self.stores.push(store);
         self.nodes.push(node);
-        for other in 0..at {
-            self.link(at, other);
-        }
         at
+    }
+
+    /// Starts a node that is a cluster of its own.
+    pub(crate) fn add_alone(&mut self, cluster: u128) -> usize {
+        let at = self.nodes.len();
+        let partitions = Partitions::new(16).expect("sixteen is a power of two");
+        let layout = Layout::new(cluster, partitions, 3);
+        let layout = layout.with_joining(joiner(at)).expect("it is new");
+        let at = self.add_apart(layout.become_up(id(at)).expect("it is joining"));
+        self.pump(5);
+        at
+    }
+
+    /// Lets a node that is alone join the cluster of another one, up to where it is on its disk.
+    pub(crate) fn move_in(&mut self, at: usize, contact: usize) {
+        let theirs = self.nodes[contact].view().layout.clone();
+        let now = self.now();
+        let moved = self.nodes[at].join_cluster(&theirs, now);
+        moved.expect("it is alone");
+        self.collect(at);
+        self.nodes[at].follow_layout();
     }
 
     fn open(&mut self, store: &MemoryStore, fresh: Option<NodeState>) -> Node {
@@ -245,7 +272,11 @@ impl Stage {
         let mut request = Request::new(0, args, vec![stage_partition()], access);
         request.grouped = grouped;
         let now = self.now();
-        if self.partition(at, |p| p.has_main()) {
+        let is_owner = |p: &Partition| {
+            let main = p.main.as_ref().filter(|_| p.has_main());
+            main.is_some_and(|main| !main.handing_over)
+        };
+        if self.partition(at, |p| is_owner(p)) {
             // As if a node off the stage had sent it here.
             let asked = Message::Request(token, Box::new(request));
             self.nodes[at]
