@@ -19,11 +19,15 @@ impl Node {
         let down = self.swim.lock().down().clone();
         let mut view = self.view.write();
         let links = self.links.lock();
+        let is_down = |peer: &NodeId| {
+            let run = links.runs.get(peer);
+            run.is_some_and(|run| down.contains(&(*peer, *run)))
+        };
         let mut up: BTreeSet<NodeId> = links
             .linked
             .iter()
             .copied()
-            .filter(|peer| !links.suspected.contains_key(peer) && !down.contains(peer))
+            .filter(|peer| !links.suspected.contains_key(peer) && !is_down(peer))
             .collect();
         up.insert(self.id);
         let run_of = |node| {
@@ -44,9 +48,10 @@ impl Node {
     }
 
     /// A peer told its current run.
-    pub(super) fn on_run(&self, peer: NodeId, run: u128) {
+    pub(super) fn on_run(&self, peer: NodeId, run: u128, now: Now) {
         if self.links.lock().runs.insert(peer, run) != Some(run) {
             self.refresh_view();
+            self.greet(peer, run, now);
         }
     }
 
@@ -60,7 +65,7 @@ impl Node {
 
     /// A peer told which layout it has.
     pub(super) fn on_digest(&self, env: &Env<'_>, peer: NodeId, run: u128, digest: u64) {
-        self.on_run(peer, run);
+        self.on_run(peer, run, env.now);
         if digest != env.view.digest {
             self.send_layout(peer, &env.view.layout);
         }

@@ -235,7 +235,6 @@ impl Node {
                 }
             });
         }
-        self.greet(peer, now);
     }
 
     /// The link to `peer` is gone.
@@ -279,7 +278,7 @@ impl Node {
         }
         match message {
             Message::Layout(run, layout) => {
-                self.on_run(peer, run);
+                self.on_run(peer, run, now);
                 self.on_layout(peer, &layout);
                 Ok(())
             }

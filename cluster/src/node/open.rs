@@ -92,9 +92,10 @@ impl Node {
             up: BTreeSet::from([state.id]),
             runs: None,
         };
+        let run = run >> 32 << 32;
         let node = Self {
             id: state.id,
-            run: run >> 32 << 32,
+            run,
             settings: RwLock::new(Arc::new(settings)),
             store,
             execute,
@@ -106,7 +107,7 @@ impl Node {
             appending: Mutex::new(()),
             dirty: Mutex::new(BTreeSet::new()),
             rounds: Mutex::new(Rounds::default()),
-            swim: Mutex::new(Swim::new(state.id, run, now)),
+            swim: Mutex::new(Swim::new(state.id, run)),
             redo_end: AtomicU64::new(0),
             layout_version: AtomicU64::new(1),
             changing: Mutex::new(()),

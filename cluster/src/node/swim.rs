@@ -22,36 +22,42 @@ use crate::env::Now;
 use crate::id::NodeId;
 use crate::message::Message;
 
-/// A member as SWIM names it: the node, and which of its lives it is in. A life ends when others
-/// have declared it down, or when the process does.
+/// A member as SWIM names it: one run of a node, and which of its lives it is in. A life ends when
+/// others have declared it down. Two runs of a node are as different as two nodes, so what is said
+/// of the earlier one does not touch the later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Member {
     node: u128,
+    run: u128,
     life: u64,
-    /// By how much the next life is above this one.
-    step: u64,
 }
 
-/// The step of a first life, in the milliseconds by which first lives are numbered.
-const STEP_MIN: u64 = 1 << 10;
-/// The longest step: some two years.
-const STEP_MAX: u64 = 1 << 36;
+impl Member {
+    fn first(node: NodeId, run: u128) -> Self {
+        Self {
+            node: node.0,
+            run,
+            life: 0,
+        }
+    }
+
+    fn node(&self) -> NodeId {
+        NodeId(self.node)
+    }
+}
 
 impl Identity for Member {
-    type Addr = u128;
+    type Addr = (u128, u128);
 
-    /// Steps grow, so that a node that began under a clock set back is soon above its earlier
-    /// lives, which the others remember.
     fn renew(&self) -> Option<Self> {
         Some(Self {
-            life: self.life.saturating_add(self.step),
-            step: (self.step * 2).min(STEP_MAX),
+            life: self.life.saturating_add(1),
             ..*self
         })
     }
 
-    fn addr(&self) -> u128 {
-        self.node
+    fn addr(&self) -> Self::Addr {
+        (self.node, self.run)
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
@@ -73,18 +79,14 @@ pub(super) struct Swim {
     detector: Foca<Member, PostcardCodec, StdRng, NoCustomBroadcast>,
     timers: BTreeMap<(u64, u64), Timer<Member>>,
     timer_number: u64,
-    down: BTreeSet<NodeId>,
+    /// Runs that count as down, by node.
+    down: BTreeSet<(NodeId, u128)>,
 }
 
 impl Swim {
-    /// A detector that knows nobody yet. Lives are ordered by the time of the start, so that a node
-    /// that comes back soon is believed at once.
-    pub(super) fn new(node: NodeId, run: u128, now: Now) -> Self {
-        let identity = Member {
-            node: node.0,
-            life: now.unix_ms,
-            step: STEP_MIN,
-        };
+    /// A detector that knows nobody yet.
+    pub(super) fn new(node: NodeId, run: u128) -> Self {
+        let identity = Member::first(node, run);
         let mut seed = [0; 32];
         for (at, byte) in (run ^ node.0).to_be_bytes().iter().enumerate() {
             seed[at] = *byte;
@@ -98,14 +100,14 @@ impl Swim {
         }
     }
 
-    /// Members that count as down.
-    pub(super) fn down(&self) -> &BTreeSet<NodeId> {
+    /// Runs that count as down, by node.
+    pub(super) fn down(&self) -> &BTreeSet<(NodeId, u128)> {
         &self.down
     }
 
     /// A link to `node` has just come up, which says more than any rumour.
     pub(super) fn is_back(&mut self, node: NodeId) {
-        self.down.remove(&node);
+        self.down.retain(|(down, _)| *down != node);
     }
 
     /// Lets the detector act, and gives what it wants sent. Its errors are about single packets,
@@ -117,7 +119,7 @@ impl Swim {
             &mut Foca<Member, PostcardCodec, StdRng, NoCustomBroadcast>,
             &mut AccumulatingRuntime<Member>,
         ) -> Result<(), foca::Error>,
-    ) -> Vec<(NodeId, Bytes)> {
+    ) -> Vec<(Member, Bytes)> {
         let mut runtime = AccumulatingRuntime::new();
         let _ = act(&mut self.detector, &mut runtime);
         while let Some((after, timer)) = runtime.to_schedule() {
@@ -128,10 +130,10 @@ impl Swim {
         while let Some(notification) = runtime.to_notify() {
             match notification {
                 OwnedNotification::MemberUp(member) => {
-                    self.down.remove(&NodeId(member.node));
+                    self.down.remove(&(member.node(), member.run));
                 }
                 OwnedNotification::MemberDown(member) => {
-                    self.down.insert(NodeId(member.node));
+                    self.down.insert((member.node(), member.run));
                 }
                 OwnedNotification::Rename(..)
                 | OwnedNotification::Active
@@ -142,7 +144,7 @@ impl Swim {
         }
         let mut sends = Vec::new();
         while let Some((to, data)) = runtime.to_send() {
-            sends.push((NodeId(to.node), data));
+            sends.push((to, data));
         }
         sends
     }
@@ -196,8 +198,10 @@ impl Node {
             let sends = swim.with(now, act);
             (sends, before != swim.down)
         };
-        for (peer, data) in sends {
-            if self.links.lock().linked.contains(&peer) {
+        for (member, data) in sends {
+            // What is meant for another run of the node nobody is there to read.
+            let peer = member.node();
+            if self.links.lock().runs.get(&peer) == Some(&member.run) {
                 let message = Message::Swim(data);
                 self.commit.lock().urgent.push((peer, message));
             }
@@ -207,18 +211,23 @@ impl Node {
         }
     }
 
-    /// A link is up: its other end is told of this node's life.
-    pub(super) fn greet(&self, peer: NodeId, now: Now) {
-        let member = Member {
-            node: peer.0,
-            life: 0,
-            step: STEP_MIN,
-        };
-        self.swim(now, |detector, runtime| detector.announce(member, runtime));
+    /// A peer has told its current run: that is told of this one, and any earlier run of the peer
+    /// is over.
+    pub(super) fn greet(&self, peer: NodeId, run: u128, now: Now) {
+        let member = Member::first(peer, run);
+        self.swim(now, |detector, runtime| {
+            let earlier: Vec<Member> = detector
+                .iter_members()
+                .map(|known| *known.id())
+                .filter(|known| known.node() == peer && known.run != run)
+                .collect();
+            let ended = earlier.into_iter().map(foca::Member::down);
+            detector.apply_many(ended, true, &mut *runtime)?;
+            detector.announce(member, runtime)
+        });
     }
 
-    /// A peer that counts as down has sent something: it is not. A restart under a clock that was
-    /// set back begins a life that the others take for an older one, and so hold for over.
+    /// A peer that counts as down has sent something: it is not.
     pub(super) fn heard(&self, peer: NodeId) {
         self.swim.lock().is_back(peer);
         self.refresh_view();
@@ -242,5 +251,104 @@ impl Node {
                 detector.handle_timer(timer, runtime)
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::layout::{Joiner, Layout};
+    use crate::memory_store::MemoryStore;
+    use crate::node::NodeState;
+    use crate::request::Request;
+    use crate::token::Partitions;
+    use crate::transaction::{Execute, Transaction};
+
+    struct Nothing;
+
+    impl Execute for Nothing {
+        fn execute(&self, _: &mut Transaction<'_, '_>, _: &Request, _: &mut Vec<u8>) {}
+    }
+
+    const NOW: Now = Now {
+        monotonic_ms: 1_000,
+        unix_ms: 1_000,
+    };
+
+    /// A node of two, which has a link to the other one.
+    fn linked(peer: NodeId) -> Node {
+        let id = NodeId(1);
+        let single = Partitions::new(1).expect("a power of two");
+        let layout = [id, peer]
+            .into_iter()
+            .fold(Layout::new(7, single, 2), |layout, node| {
+                let joiner = Joiner {
+                    node,
+                    zone: String::new(),
+                    weight: 1,
+                    address: String::new(),
+                };
+                let joining = layout.with_joining(joiner).expect("it is new");
+                joining.become_up(node).expect("it is joining")
+            });
+        let (store, settings) = (
+            Arc::new(MemoryStore::new()),
+            crate::env::Settings::default(),
+        );
+        let fresh = Some(NodeState { id, layout });
+        let node = Node::open(store, Arc::new(Nothing), settings, fresh, 9 << 64, NOW);
+        let node = node.expect("the disk is sound");
+        node.on_link_up(peer, NOW);
+        node
+    }
+
+    fn tell(node: &Node, about: foca::Member<Member>) {
+        node.swim(NOW, |detector, runtime| {
+            detector.apply_many([about].into_iter(), true, runtime)
+        });
+    }
+
+    #[test]
+    fn a_rumour_of_the_end_of_a_former_run_does_not_touch_the_present_one() {
+        let peer = NodeId(2);
+        let (former, present) = (3 << 64, 4 << 64);
+        let node = linked(peer);
+        let is_up = || node.view().up.contains(&peer);
+        tell(&node, foca::Member::alive(Member::first(peer, former)));
+        // Before it has said which run it is, and afterwards.
+        tell(&node, foca::Member::down(Member::first(peer, former)));
+        assert!(is_up());
+        node.on_run(peer, present, NOW);
+        tell(&node, foca::Member::alive(Member::first(peer, present)));
+        tell(&node, foca::Member::down(Member::first(peer, former)));
+        assert!(is_up());
+        tell(&node, foca::Member::down(Member::first(peer, present)));
+        assert!(!is_up());
+    }
+
+    #[test]
+    fn a_new_run_ends_the_former_one_at_once() {
+        let peer = NodeId(2);
+        let (former, present) = (3 << 64, 4 << 64);
+        let node = linked(peer);
+        tell(&node, foca::Member::alive(Member::first(peer, former)));
+        node.on_run(peer, present, NOW);
+        let swim = node.swim.lock();
+        let known = |run| {
+            let mut members = swim.detector.iter_members();
+            members.any(|member| *member.id() == Member::first(peer, run))
+        };
+        assert!(!known(former));
+    }
+
+    #[test]
+    fn a_run_that_was_declared_down_renews_itself() {
+        let member = Member::first(NodeId(1), 7);
+        let renewed = member.renew().expect("it may always");
+        assert!(renewed.win_addr_conflict(&member) && !member.win_addr_conflict(&renewed));
+        assert_eq!(renewed.addr(), member.addr());
+        assert_ne!(Member::first(NodeId(1), 8).addr(), member.addr());
     }
 }
