@@ -57,8 +57,8 @@ impl Partition {
         }
     }
 
-    /// The node has come from a cluster of its own: its copy is whole no more (rule 4), unless there
-    /// is nobody else.
+    /// The node has come from a cluster of its own: its copy is whole no more (rule 4), unless
+    /// there is nobody else.
     pub fn arrive(&mut self, env: &Env<'_>, out: &mut Output) {
         self.ready.clear();
         if env.other_owners(self.id).next().is_none() {
