@@ -6,6 +6,9 @@
 //! a change of one primary ripples through the next few preference lists is simulated, not
 //! guessed, so zones and repeated nodes count as what they are.
 //!
+//! What was chosen first is looked at again when the rest is known, [`ROUNDS`] times: each choice is
+//! taken back and made anew.
+//!
 //! All of it is integers, in a fixed order: every machine chooses the same.
 
 use std::cmp::Ordering;
@@ -18,12 +21,14 @@ use crate::ring::{Reach, Ring, Walker};
 const SCALE: i64 = 1024;
 /// The cost of a copy that moves although no share asks for it. One partition too many costs a
 /// node 64 Ki divided by its share, so this is what a deviation of some percent may cost.
-const MOVE_COST: i64 = 5000;
+const MOVE_COST: i64 = 12_000;
 /// The cost of being a near neighbour of oneself, where a list would go further back.
 const REPEAT_COST: i64 = 300;
 
 /// The part of its share that a node may have too much or too little if there are zones.
-const SLACK: i64 = 14;
+const SLACK: i64 = 12;
+/// How often what was chosen is looked at again.
+const ROUNDS: usize = 2;
 
 /// A ring in the course of a change.
 #[derive(Debug)]
@@ -106,10 +111,51 @@ impl Plan {
                 break;
             };
             queue.extend(candidates.iter().filter(|index| **index != best));
+            let donor = self.ring.slots[best];
             self.assign(best, taker);
-            chosen.push(best);
+            chosen.push((best, donor));
         }
-        chosen
+        self.improve_choice(taker, &mut chosen, &mut queue);
+        chosen.into_iter().map(|(index, _)| index).collect()
+    }
+
+    /// Gives each chosen partition back, and chooses anew in its place: the first choices were made
+    /// when the last ones were not known.
+    fn improve_choice(
+        &mut self,
+        taker: usize,
+        chosen: &mut [(usize, usize)],
+        queue: &mut VecDeque<usize>,
+    ) {
+        if self.lists.is_empty() {
+            return;
+        }
+        for _ in 0..ROUNDS {
+            for place in chosen.iter_mut() {
+                let (index, donor) = *place;
+                self.assign(index, donor);
+                let mut candidates = vec![index];
+                let fits = queue.len().min(PLACEMENT_CANDIDATES_MAX);
+                for _ in 0..fits {
+                    let Some(other) = queue.pop_front() else {
+                        break;
+                    };
+                    let is_free =
+                        self.ring.slots[other] != taker && self.ring.planted[self.before(other)];
+                    if is_free {
+                        candidates.push(other);
+                    } else {
+                        queue.push_back(other);
+                    }
+                }
+                let best = self
+                    .cheapest(&candidates, |plan, index| plan.cost(*index, taker))
+                    .expect("the partition itself is one");
+                queue.extend(candidates.iter().filter(|index| **index != best));
+                *place = (best, self.ring.slots[best]);
+                self.assign(best, taker);
+            }
+        }
     }
 
     /// An heir for each partition that `leaver` leads.
@@ -135,7 +181,30 @@ impl Plan {
             self.assign(index, heir);
             chosen.push((index, heir));
         }
+        self.improve_heirs(leaver, &mut chosen);
         chosen
+    }
+
+    /// Chooses each heir anew, now that the others are known.
+    fn improve_heirs(&mut self, leaver: usize, chosen: &mut [(usize, usize)]) {
+        for _ in 0..ROUNDS {
+            for (index, heir) in chosen.iter_mut() {
+                let present = *heir;
+                let others = (0..self.ring.members.len())
+                    .filter(|other| *other != leaver && *other != present);
+                let others: Vec<usize> = others.collect();
+                let best = others
+                    .into_iter()
+                    .map(|other| (self.cost(*index, other), other))
+                    .min();
+                if let Some((cost, better)) = best
+                    && cost < 0
+                {
+                    self.assign(*index, better);
+                    *heir = better;
+                }
+            }
+        }
     }
 
     /// While there are fewer nodes than replicas, lists hold everybody and only primaries matter.
