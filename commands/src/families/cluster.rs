@@ -87,8 +87,7 @@ const SUBCOMMANDS: &[Command] = &[
         name: "cluster|join",
         arity: 3,
         usage: "peer-address",
-        summary: "Lets the reached node, which is alone, join the cluster of another one with what it \
-                  holds.",
+        summary: "Lets the reached node, which is alone, join a cluster with what it holds.",
         ..CHANGE
     },
     Command {
