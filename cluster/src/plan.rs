@@ -6,8 +6,8 @@
 //! a change of one primary ripples through the next few preference lists is simulated, not
 //! guessed, so zones and repeated nodes count as what they are.
 //!
-//! What was chosen first is looked at again when the rest is known, [`ROUNDS`] times: each choice is
-//! taken back and made anew.
+//! What was chosen first is looked at again when the rest is known, [`ROUNDS`] times: each choice
+//! is taken back and made anew.
 //!
 //! All of it is integers, in a fixed order: every machine chooses the same.
 

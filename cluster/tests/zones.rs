@@ -40,8 +40,8 @@ fn fill(vessels: &[Vessel], total: f64) -> Vec<f64> {
 }
 
 /// The most even shares of copies that are possible, in parts of the ring: a zone has one copy of
-/// everything if there are no more zones than replicas, and at most one if there are as many; a node
-/// has at most one.
+/// everything if there are no more zones than replicas, and at most one if there are as many; a
+/// node has at most one.
 fn even_copies(layout: &Layout) -> BTreeMap<NodeId, f64> {
     let mut zones: BTreeMap<&str, Vec<(NodeId, f64)>> = BTreeMap::new();
     for (id, entry) in layout.nodes() {
