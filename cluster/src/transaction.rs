@@ -238,6 +238,13 @@ impl<'a, 'b> Transaction<'a, 'b> {
         self.parts.iter().map(Part::written).collect()
     }
 
+    /// The entries of the redo record of this commit so far: what was changed here is their end. For
+    /// those who watch commands run.
+    #[must_use]
+    pub fn redo(&self) -> &[u8] {
+        self.out.redo.as_slice()
+    }
+
     /// The error of a disk that failed under [`Transaction::row`], once.
     pub fn failed(&mut self) -> Option<StoreError> {
         self.failed.take()

@@ -15,7 +15,7 @@ impl World {
     /// One step of bad luck.
     pub fn misfortune(&mut self) {
         let faults = self.faults.clone();
-        let rows: [(f64, Act); 18] = [
+        let rows: [(f64, Act); 19] = [
             (faults.break_link, Self::fault_break_link),
             (faults.cut_one_way, Self::fault_cut_one_way),
             (faults.cut_in_two, Self::fault_cut_in_two),
@@ -23,6 +23,7 @@ impl World {
             (faults.crowd, Self::fault_crowd),
             (faults.pause, Self::fault_pause),
             (faults.kill, Self::fault_kill),
+            (faults.roll, Self::fault_roll),
             (faults.power_cut, Self::fault_power_cut),
             (faults.disk_full, Self::fault_disk_full),
             (faults.lose_disk, Self::fault_lose_disk),
@@ -157,6 +158,23 @@ impl World {
         if let Some(place) = self.any_running() {
             self.kill(place);
         }
+    }
+
+    fn fault_roll(&mut self) {
+        let left = self.running();
+        self.roll(left);
+    }
+
+    /// Restarts the next of some nodes, unless the operator has been called home.
+    pub(crate) fn roll(&mut self, mut left: Vec<Place>) {
+        let Some(place) = left.pop().filter(|_| !self.quiet) else {
+            return;
+        };
+        if self.members[place].fate == Fate::Running {
+            self.kill(place);
+        }
+        let pause = self.dice.between(20, 600);
+        self.later(pause, Event::Roll { left });
     }
 
     fn fault_power_cut(&mut self) {

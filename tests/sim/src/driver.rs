@@ -62,7 +62,7 @@ impl World {
         for answer in effects.answers {
             match answer {
                 Answer::Reply(token, reply) => self.on_answer(token, &reply),
-                Answer::Changed(..) => {}
+                Answer::Changed(partition, row) => self.wake(place, partition, &row),
                 Answer::BadPeer(peer) => {
                     if self.plan.settings.broken_rule.0 == 0 {
                         self.report("wire", format!("a node calls a message of {peer:?} bad"));

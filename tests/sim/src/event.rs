@@ -112,6 +112,11 @@ pub enum Event {
         /// The process that ended.
         life: Life,
     },
+    /// The next nodes of a rolling restart have their turn.
+    Roll {
+        /// Those that are left, the next one last.
+        left: Vec<Place>,
+    },
     /// The operator gives up a node whose disk is lost.
     GiveUp {
         /// The node.

@@ -1,41 +1,136 @@
-//! Runs commands inside the nodes, as the layer of commands does, and notes what they did.
+//! Runs the real commands inside the nodes, and notes what they did.
+//!
+//! What a command has changed is read from the redo that it leaves: every element with its fresh
+//! dots and its row afterwards. What it was to do is known from its name, and so is what the rows
+//! must hold by then: the checkers hold replicas against that, not against what handlers say.
 
-use std::num::NonZeroU64;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use larder_cluster::copy::Edit;
+use bytes::Bytes;
+use larder_cluster::copy::Copy;
+use larder_cluster::id::{NodeId, PartitionId};
 use larder_cluster::partition::Target;
+use larder_cluster::record::Entry;
 use larder_cluster::request::Request;
-use larder_cluster::store::StoreError;
+use larder_cluster::row_key::RowKey;
 use larder_cluster::transaction::{Execute, Place, Transaction};
-use larder_crdt::types::register_lww::{joined_counter, visible_register, visible_string};
-use larder_crdt::{Dot, Row, Stamp, Value};
+use larder_commands::Commands;
+use larder_commands::args::Args;
+use larder_commands::commands::FETCH_FIRST;
+use larder_commands::internal::settle_request;
+use larder_commands::plan::{Plan, plan};
+use larder_commands::reply::{Protocol, Reply};
+use larder_crdt::context::ContextKey;
+use larder_crdt::{Dot, Reader, Row};
 
-use crate::action::Action;
-use crate::bits::Bits;
+use crate::action::Meaning;
 use crate::documents;
-use crate::history::{Change, Content, History, Increment, Inserted, SharedHistory};
+use crate::history::{Change, History, SharedHistory};
+use crate::truth::{self, Edited};
 
-/// The layer of commands of the simulator.
+/// The layer of commands: the real one, watched.
 pub struct Executor {
     history: Arc<SharedHistory>,
+    commands: Commands,
 }
 
-/// A command while it runs.
-pub(crate) struct Run<'h> {
-    pub(crate) history: &'h mut History,
-    pub(crate) command: u64,
-    execution: usize,
+/// What authenticates contexts in every run.
+#[must_use]
+pub fn context_key() -> ContextKey {
+    ContextKey::from_secret(b"simulated")
 }
 
-/// What an edit put under a local dot.
-pub(crate) type Put = (Dot, Content);
+/// The name of a request's command with the number behind it by which the history knows it.
+#[must_use]
+pub fn marked(name: &[u8], command: u64) -> Bytes {
+    [name, &command.to_be_bytes()].concat().into()
+}
+
+/// The number in a marked name, and the name alone.
+fn unmark(name: &Bytes) -> (u64, Bytes) {
+    let at = name.len() - size_of::<u64>();
+    let number = name[at..].try_into().expect("that many bytes are left");
+    (u64::from_be_bytes(number), name.slice(..at))
+}
 
 impl Executor {
     /// An executor that writes to `history`.
     #[must_use]
     pub fn new(history: Arc<SharedHistory>) -> Self {
-        Self { history }
+        Self {
+            history,
+            commands: Commands::new(context_key()),
+        }
+    }
+
+    /// Runs a planned command as the server does with one whose keys are all here.
+    pub fn run_planned(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        command: u64,
+        planned: &Plan,
+        args: &[Bytes],
+    ) -> Vec<u8> {
+        self.watch(transaction, command, args, None, |transaction| {
+            let mut reply = Reply::new(Protocol::Resp2);
+            let args = Args::of_list(args);
+            self.commands
+                .run(planned, args, 0, false, transaction, &mut reply);
+            reply.into_vec()
+        })
+    }
+
+    /// Runs a command and notes what it does.
+    fn watch(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        command: u64,
+        args: &[Bytes],
+        settled: Option<PartitionId>,
+        run: impl FnOnce(&mut Transaction<'_, '_>) -> Vec<u8>,
+    ) -> Vec<u8> {
+        let mut before = Before::look(transaction, args);
+        let from = transaction.redo().len();
+        let reply = run(transaction);
+        let mut reader = Reader::new(&transaction.redo()[from..]);
+        let mut edits: Vec<Edit> = Vec::new();
+        while !reader.is_empty() {
+            let entry = Entry::decode(&mut reader).expect("a command has written it");
+            if let Entry::Change {
+                slot,
+                key,
+                dots,
+                row,
+            } = entry
+            {
+                let dots = dots.into_iter().map(|(dot, _)| dot).collect();
+                edits.push((slot.partition, key, dots, row));
+            }
+        }
+        let mut history = self.history.lock();
+        if reply == FETCH_FIRST {
+            // It is to be asked again, and has changed nothing.
+            history.commands[command as usize].fetches += 1;
+            if edits.iter().any(|(_, _, dots, _)| !dots.is_empty()) {
+                history.complain(|| format!("command {command} changed something and did not run"));
+            }
+            return reply;
+        }
+        if let Some(partition) = settled {
+            let copy = copy_of(transaction, partition);
+            let clock = copy.map(|copy| history.clock(&copy.actors, &copy.clock));
+            let settled = (partition, clock.unwrap_or_default());
+            history.commands[command as usize].settled = Some(settled);
+        }
+        let mut notes = Notes {
+            history: &mut history,
+            command,
+            args,
+            reply: &reply,
+        };
+        notes.note(transaction, &mut before, edits);
+        reply
     }
 }
 
@@ -46,331 +141,176 @@ impl Execute for Executor {
         request: &Request,
         reply: &mut Vec<u8>,
     ) {
-        let mut history = self.history.lock();
-        let number = request
-            .args
-            .first()
-            .and_then(|id| id.as_ref().try_into().ok());
-        let command = u64::from_be_bytes(number.expect("the simulator names its commands"));
-        let execution = history.begin_execution(command);
-        let action = history.commands[command as usize].action.clone();
-        let first = history.changes.len();
-        let mut run = Run {
-            history: &mut history,
-            command,
-            execution,
+        let (command, name) = unmark(&request.args[0]);
+        let mut request = request.clone();
+        request.args[0] = name;
+        let is_settle = request.args[0] == settle_request(PartitionId(0), 1).args[0];
+        let settled = request.partitions.first().copied().filter(|_| is_settle);
+        let run = |transaction: &mut Transaction<'_, '_>| {
+            let mut reply = Vec::new();
+            self.commands.execute(transaction, &request, &mut reply);
+            reply
         };
-        let outcome = run.act(transaction, &action);
-        let last = history.changes.len();
-        if first == last {
-            let node = transaction.env().node;
-            history.commands[command as usize].idle.push(node);
-        }
-        if matches!(action, Action::Group { .. }) && last > first {
-            let partition = history.changes[first].partition;
-            history.note_group(partition, (first..last).collect());
-        }
-        let bytes = outcome.unwrap_or_else(|error| format!("-MISCONF {error}").into_bytes());
-        reply.extend_from_slice(&bytes);
+        let said = self.watch(transaction, command, &request.args, settled, run);
+        reply.extend_from_slice(&said);
     }
 }
 
-impl Run<'_> {
-    fn act(
-        &mut self,
-        transaction: &mut Transaction<'_, '_>,
-        action: &Action,
-    ) -> Result<Vec<u8>, StoreError> {
-        let now_ms = transaction.now_ms();
-        let place = transaction.place(0, action.keys()[0], b"");
-        match action {
-            Action::Set { life_ms, .. } => {
-                let deadline = life_ms.map(|life| now_ms + life);
-                self.set(transaction, &place, deadline)?;
-            }
-            Action::SetIfAbsent { .. } => {
-                if visible_string(transaction.row(&place), now_ms).is_some() {
-                    return Ok(b"nil".to_vec());
-                }
-                self.set(transaction, &place, None)?;
-            }
-            Action::Group { sets, deletes } => {
-                for key in sets {
-                    let place = transaction.place(0, key, b"");
-                    self.set(transaction, &place, None)?;
-                }
-                for key in deletes {
-                    let place = transaction.place(0, key, b"");
-                    self.delete(transaction, &place)?;
-                }
-            }
-            Action::Delete { .. } => self.delete(transaction, &place)?,
-            Action::Add {
-                quarters, float, ..
-            } => {
-                self.add(transaction, &place, *quarters, *float)?;
-            }
-            Action::Expire { life_ms, .. } => {
-                self.rewrite(transaction, &place, NonZeroU64::new(now_ms + life_ms))?;
-            }
-            Action::Persist { .. } => self.rewrite(transaction, &place, None)?,
-            Action::Get { .. } => {
-                let row = transaction.row(&place);
-                let seen = visible_string(row, now_ms).map(|text| text.into_owned());
-                return Ok(seen.unwrap_or_else(|| b"nil".to_vec()));
-            }
-            Action::Read { key } => return Ok(documents::read(transaction, &place, key)),
-            Action::Put { key, write } => {
-                return documents::write(
-                    self,
-                    transaction,
-                    &place,
-                    key,
-                    write,
-                    documents::Way::Put,
-                );
-            }
-            Action::Patch { key, write } => {
-                let way = documents::Way::Patch;
-                return documents::write(self, transaction, &place, key, write, way);
-            }
-            Action::Remove { key, write } => {
-                let way = documents::Way::Remove;
-                return documents::write(self, transaction, &place, key, write, way);
-            }
-            Action::AddInside {
-                path, by, named, ..
-            } => {
-                return documents::add(self, transaction, &place, path, *by, *named);
-            }
-        }
-        Ok(b"ok".to_vec())
-    }
+/// An element that a command has changed: its dots and its row afterwards, in its copy's numbers.
+type Edit = (PartitionId, RowKey, Vec<Dot>, Row);
 
-    /// Changes an element and notes what happened to it.
-    pub(crate) fn edit<T>(
+/// The elements of a command's keys before it ran.
+struct Before {
+    rows: BTreeMap<RowKey, Row>,
+    /// How many actors each copy knew.
+    actors: BTreeMap<PartitionId, usize>,
+}
+
+impl Before {
+    fn look(transaction: &mut Transaction<'_, '_>, args: &[Bytes]) -> Self {
+        let mut before = Self {
+            rows: BTreeMap::new(),
+            actors: BTreeMap::new(),
+        };
+        let now_ms = transaction.now_ms();
+        for place in places(transaction, args) {
+            let mut row = transaction.row(&place).clone();
+            row.drop_expired(now_ms);
+            before.rows.insert(place.key, row);
+            let known = copy_of(transaction, place.partition).map_or(0, |copy| copy.actors.len());
+            before.actors.insert(place.partition, known);
+        }
+        before
+    }
+}
+
+/// Where the keys of a command stand.
+fn places(transaction: &Transaction<'_, '_>, args: &[Bytes]) -> Vec<Place> {
+    if args[0].first() == Some(&0) {
+        let key = args.get(1).into_iter();
+        return key.map(|key| transaction.place(0, key, b"")).collect();
+    }
+    let words = Args::of_list(args);
+    let partitions = transaction.env().view.layout.partitions();
+    match plan(words, partitions) {
+        Ok(plan) => {
+            let keys = plan.places.iter();
+            keys.map(|(at, place)| transaction.place_of(*place, 0, words.at(*at)))
+                .collect()
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
+/// The copy that takes a command.
+pub(crate) fn copy_of<'t>(
+    transaction: &'t mut Transaction<'_, '_>,
+    partition: PartitionId,
+) -> Option<&'t Copy> {
+    let (partition, target) = transaction.partition(partition);
+    match target {
+        Target::Main => partition.main.as_ref(),
+        Target::Fallback => partition.fallback.as_ref(),
+    }
+}
+
+/// Takes what a command did into the history.
+struct Notes<'h> {
+    history: &'h mut History,
+    command: u64,
+    args: &'h [Bytes],
+    reply: &'h [u8],
+}
+
+impl Notes<'_> {
+    fn note(
         &mut self,
         transaction: &mut Transaction<'_, '_>,
-        place: &Place,
-        change: impl FnOnce(&mut Edit<'_>, &mut Vec<Put>) -> T,
-    ) -> Result<T, StoreError> {
-        let element = self.history.element(place.partition, &place.key);
-        let signed = signed_so_far(transaction, place);
-        let mut before = Row::new();
-        let mut puts: Vec<Put> = Vec::new();
-        let outcome = transaction.edit(place, |edit| {
-            before = edit.row().clone();
-            change(edit, &mut puts)
-        })?;
-        let after = transaction.row(place).clone();
+        before: &mut Before,
+        edits: Vec<Edit>,
+    ) {
         let node = transaction.env().node;
-        let (partition, target) = transaction.partition(place.partition);
-        let copy = match target {
-            Target::Main => partition.main.as_ref(),
-            Target::Fallback => partition.fallback.as_ref(),
+        let execution = self.history.begin_execution(self.command);
+        let first = self.history.changes.len();
+        let meaning = Meaning::of(self.args);
+        let observed = before.rows.values().next().cloned().unwrap_or_default();
+        let mut left = observed.clone();
+        if let Some((.., row)) = edits.first() {
+            left.clone_from(row);
         }
-        .expect("the edit has just used it");
-        let signer = copy.signer.expect("the edit has just signed");
-        let translation = self.history.translation(&copy.actors);
-        let global = |dot: Dot| {
-            dot.translate(&translation)
-                .expect("the table has its actor")
+        let key = before.rows.keys().next();
+        let element = key.and_then(|key| self.history.known_element(key));
+        let rows = (&observed, &left);
+        documents::check_write(self.history, self.command, self.reply, element, rows);
+        for edit in edits {
+            self.note_edit(transaction, before, (node, execution, meaning), edit);
+        }
+        let last = self.history.changes.len();
+        if first == last {
+            self.history.commands[self.command as usize].idle.push(node);
+        }
+        truth::check_reply(self.history, self.command, self.args, self.reply, first);
+        let mut groups: BTreeMap<PartitionId, Vec<usize>> = BTreeMap::new();
+        for at in first..last {
+            let partition = self.history.changes[at].partition;
+            groups.entry(partition).or_default().push(at);
+        }
+        for (partition, changes) in groups {
+            self.history.note_group(partition, changes);
+        }
+    }
+    fn note_edit(
+        &mut self,
+        transaction: &mut Transaction<'_, '_>,
+        before: &mut Before,
+        (node, execution, meaning): (NodeId, usize, Meaning),
+        (partition, key, dots, after): Edit,
+    ) {
+        let command = self.command;
+        let Some(observed) = before.rows.insert(key.clone(), after.clone()) else {
+            self.history
+                .complain(|| format!("command {command} changed {key:?}, which is not its key"));
+            return;
         };
-        let mut dots: Vec<Dot> = (signed..signer.next)
-            .map(|counter| global(Dot::new(signer.index, counter)))
-            .collect();
-        let inserted: Vec<Inserted> = puts
-            .into_iter()
-            .map(|(dot, content)| Inserted {
-                dot: global(dot),
-                deadline_ms: after
-                    .siblings()
-                    .iter()
-                    .find(|sibling| sibling.dot == dot)
-                    .and_then(|sibling| sibling.deadline.map(NonZeroU64::get)),
-                content,
-            })
-            .collect();
-        dots.extend(inserted.iter().map(|inserted| inserted.dot));
-        dots.sort_unstable();
-        dots.dedup();
         if dots.is_empty() {
-            return Ok(outcome);
+            // Something has expired, and that is all.
+            return;
         }
-        let gone = before
-            .siblings()
-            .iter()
-            .filter(|sibling| !after.contains(sibling.dot));
-        let removed = gone.map(|sibling| global(sibling.dot)).collect();
+        let copy = copy_of(transaction, partition).expect("it was changed just now");
+        let translation = self.history.translation(&copy.actors);
+        let global = |row: Row| row.translate(&translation).expect("its own actors");
+        let dots = dots.into_iter().map(|dot| dot.translate(&translation));
+        let dots: Result<Vec<Dot>, _> = dots.collect();
+        let dots = dots.expect("the table has their actors");
+        let (observed, after) = (global(observed), global(after));
+        let element = self.history.element(partition, &key);
+        let taken = if meaning == Meaning::Take {
+            let known = before.actors.get(&partition).copied().unwrap_or_default();
+            truth::handed_over(self.history, element, self.args, (copy, known))
+        } else {
+            None
+        };
+        let edited = Edited {
+            element,
+            observed: &observed,
+            after: &after,
+            taken,
+        };
+        let inserted = truth::inserted(self.history, meaning, &edited);
+        documents::note_leaves(self.history, command, &edited);
+        let gone = observed.siblings().iter();
+        let gone = gone.filter(|sibling| !after.contains(sibling.dot));
+        let removed = gone.map(|sibling| sibling.dot).collect();
         self.history.note(Change {
-            command: self.command,
-            execution: self.execution,
+            command,
+            execution,
             node,
-            partition: place.partition,
+            partition,
             element,
             dots,
             inserted,
             removed,
             committed: false,
         });
-        Ok(outcome)
     }
-
-    /// What all counters of the row together have joined and reset.
-    fn counted(&mut self, transaction: &mut Transaction<'_, '_>, place: &Place) -> (Bits, Bits) {
-        let element = self.history.element(place.partition, &place.key);
-        let now_ms = transaction.now_ms();
-        let row = transaction.row(place).clone();
-        let (partition, target) = transaction.partition(place.partition);
-        let copy = match target {
-            Target::Main => partition.main.as_ref(),
-            Target::Fallback => partition.fallback.as_ref(),
-        };
-        let (mut known, mut reset) = (Bits::default(), Bits::default());
-        let Some(copy) = copy else {
-            return (known, reset);
-        };
-        let translation = self.history.translation(&copy.actors);
-        for sibling in row.siblings() {
-            let dot = sibling
-                .dot
-                .translate(&translation)
-                .expect("the table has its actor");
-            if matches!(sibling.value, Value::Counter(_))
-                && !sibling.is_expired(now_ms)
-                && let Some((k, r)) = self.history.counter(element, dot)
-            {
-                known.join(k);
-                reset.join(r);
-            }
-        }
-        (known, reset)
-    }
-
-    fn set(
-        &mut self,
-        transaction: &mut Transaction<'_, '_>,
-        place: &Place,
-        deadline_ms: Option<u64>,
-    ) -> Result<(), StoreError> {
-        let (known, _) = self.counted(transaction, place);
-        let value = self.command.to_string().into_bytes();
-        self.edit(transaction, place, |edit, puts| {
-            let stamp = edit.stamp();
-            edit.remove(|sibling| matches!(sibling.value, Value::Register(_)));
-            reset_counters(edit, stamp, &known, puts);
-            edit.insert(stamp, deadline_ms.and_then(NonZeroU64::new), |dot| {
-                puts.push((dot, Content::Register));
-                Value::Register(value.into())
-            });
-        })
-    }
-
-    fn delete(
-        &mut self,
-        transaction: &mut Transaction<'_, '_>,
-        place: &Place,
-    ) -> Result<(), StoreError> {
-        if transaction
-            .row(place)
-            .siblings()
-            .iter()
-            .all(|sibling| sibling.value.is_reset())
-        {
-            return Ok(());
-        }
-        let (known, _) = self.counted(transaction, place);
-        self.edit(transaction, place, |edit, puts| {
-            let stamp = edit.stamp();
-            edit.remove(|sibling| matches!(sibling.value, Value::Register(_)));
-            reset_counters(edit, stamp, &known, puts);
-            documents::remove_all(edit, stamp, puts);
-        })
-    }
-
-    fn add(
-        &mut self,
-        transaction: &mut Transaction<'_, '_>,
-        place: &Place,
-        quarters: i64,
-        float: bool,
-    ) -> Result<(), StoreError> {
-        let (mut known, reset) = self.counted(transaction, place);
-        let increment = self.history.increments.len();
-        self.history.increments.push(Increment {
-            quarters,
-            change: self.history.changes.len(),
-        });
-        known.insert(increment);
-        let now_ms = transaction.now_ms();
-        self.edit(transaction, place, |edit, puts| {
-            let stamp = edit.stamp();
-            let mut counter = joined_counter(edit.row(), now_ms).unwrap_or_default();
-            edit.remove(|sibling| matches!(sibling.value, Value::Counter(_)));
-            edit.insert(stamp, None, |dot| {
-                puts.push((dot, Content::Counter { known, reset }));
-                if float {
-                    counter.add_float(quarters as f64 / 4.0, dot);
-                } else {
-                    counter.add(quarters / 4, dot);
-                }
-                Value::Counter(Box::new(counter))
-            });
-        })
-    }
-
-    /// EXPIRE and PERSIST: the value that shows is written anew with its old stamp.
-    fn rewrite(
-        &mut self,
-        transaction: &mut Transaction<'_, '_>,
-        place: &Place,
-        deadline: Option<NonZeroU64>,
-    ) -> Result<(), StoreError> {
-        let now_ms = transaction.now_ms();
-        if visible_register(transaction.row(place), now_ms).is_none() {
-            return Ok(());
-        }
-        self.edit(transaction, place, |edit, puts| {
-            let Some((stamp, bytes)) = visible_register(edit.row(), now_ms)
-                .map(|(sibling, bytes)| (sibling.stamp, Box::<[u8]>::from(bytes)))
-            else {
-                return;
-            };
-            edit.remove(|sibling| matches!(sibling.value, Value::Register(_)));
-            edit.insert(stamp, deadline, |dot| {
-                puts.push((dot, Content::Register));
-                Value::Register(bytes)
-            });
-        })
-    }
-}
-
-/// The counter of the next dot that the copy will sign.
-fn signed_so_far(transaction: &mut Transaction<'_, '_>, place: &Place) -> u64 {
-    let (partition, target) = transaction.partition(place.partition);
-    let copy = match target {
-        Target::Main => partition.main.as_ref(),
-        Target::Fallback => partition.fallback.as_ref(),
-    };
-    copy.and_then(|copy| copy.signer)
-        .map_or(1, |signer| signer.next)
-}
-
-/// Counts all counters of the row as reset, under a fresh dot.
-fn reset_counters(edit: &mut Edit<'_>, stamp: Stamp, known: &Bits, puts: &mut Vec<Put>) {
-    let Some(mut counter) = joined_counter(edit.row(), 0) else {
-        return;
-    };
-    counter.reset();
-    edit.remove(|sibling| matches!(sibling.value, Value::Counter(_)));
-    edit.insert(stamp, None, |dot| {
-        puts.push((
-            dot,
-            Content::Counter {
-                known: known.clone(),
-                reset: known.clone(),
-            },
-        ));
-        Value::Counter(Box::new(counter))
-    });
 }

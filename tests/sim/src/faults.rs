@@ -61,6 +61,8 @@ faults! {
     pause: 0.02,
     /// Per step: a process is killed and started again.
     kill: 0.02,
+    /// Per step: all nodes are restarted, one after the other.
+    roll: 0.006,
     /// Per step: the power of a machine fails; what was not synced may be lost.
     power_cut: 0.02,
     /// Per step: a disk refuses writes until its node is started again.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use larder_cluster::id::{NodeId, PartitionId};
+use larder_cluster::request::{Access, Request};
 use larder_cluster::row_key::RowKey;
 use larder_crdt::actor::Translation;
 use larder_crdt::types::document_causal::{DocDot, Document};
@@ -78,11 +79,24 @@ pub struct Change {
     pub committed: bool,
 }
 
+/// When a command was submitted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Moment {
+    /// How many disks had been lost.
+    pub disks_lost: usize,
+    /// After how many steps.
+    pub step: usize,
+}
+
 /// What is known of a command.
 #[derive(Debug, Clone)]
 pub struct Command {
     /// What it does.
     pub action: Action,
+    /// Whether it only looks.
+    pub is_read: bool,
+    /// Whether running it twice is the same as once.
+    pub is_repeatable: bool,
     /// How many disks were lost when it was submitted.
     pub disks_lost: usize,
     /// Its changes, as positions in the history.
@@ -91,9 +105,24 @@ pub struct Command {
     pub idle: Vec<NodeId>,
     /// How often it ran.
     pub executions: usize,
-    /// On how many disks the cluster said it is, if it was asked to say so.
-    pub promised_copies: usize,
+    /// How often it said that something must be fetched first, and did not run.
+    pub fetches: usize,
+    /// For the step that WAIT is made of: what the copy had seen on which it ran.
+    pub settled: Option<(PartitionId, Clock)>,
+    /// What the cluster said of the disks that it is on.
+    pub promises: Vec<Promise>,
     /// After how many steps it was submitted.
+    pub step: usize,
+}
+
+/// That a change is on some disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promise {
+    /// On how many.
+    pub copies: usize,
+    /// How many disks had been lost when this was asked for.
+    pub disks_lost: usize,
+    /// After how many steps it was asked for.
     pub step: usize,
 }
 
@@ -182,15 +211,19 @@ impl History {
     }
 
     /// A command is about to be submitted.
-    pub fn begin_command(&mut self, action: Action, disks_lost: usize, step: usize) -> u64 {
+    pub fn begin_command(&mut self, action: Action, request: &Request, at: Moment) -> u64 {
         self.commands.push(Command {
             action,
-            disks_lost,
+            is_read: request.access == Access::Read,
+            is_repeatable: request.repeatable,
+            disks_lost: at.disks_lost,
             changes: Vec::new(),
             idle: Vec::new(),
             executions: 0,
-            promised_copies: 0,
-            step,
+            fetches: 0,
+            settled: None,
+            promises: Vec::new(),
+            step: at.step,
         });
         self.commands.len() as u64 - 1
     }

@@ -9,16 +9,18 @@ use crate::member::Fate;
 use crate::network::Place;
 use crate::world::World;
 
-fn joiner(node: NodeId) -> Joiner {
-    Joiner {
-        node,
-        zone: String::new(),
-        weight: 1,
-        address: "sim:1".to_owned(),
-    }
-}
-
 impl World {
+    /// A node with a zone and a weight of its own.
+    fn joiner(&mut self, node: NodeId) -> Joiner {
+        let zone = self.dice.below(self.plan.zones);
+        Joiner {
+            node,
+            zone: format!("zone {zone}"),
+            weight: self.dice.between(1, self.plan.weight_max.into()) as u32,
+            address: "sim:1".to_owned(),
+        }
+    }
+
     /// Starts the first nodes, all of them members from the beginning.
     ///
     /// # Panics
@@ -28,7 +30,8 @@ impl World {
             .map(|_| NodeId(self.dice.id()))
             .collect();
         let layout = ids.iter().fold(self.empty_layout(), |layout, id| {
-            let joining = layout.with_joining(joiner(*id)).expect("the node is new");
+            let joiner = self.joiner(*id);
+            let joining = layout.with_joining(joiner).expect("the node is new");
             joining.become_up(*id).expect("the node is joining")
         });
         for id in ids {
@@ -87,7 +90,8 @@ impl World {
             return;
         };
         let id = NodeId(self.dice.id());
-        let Ok(layout) = contact.view().layout.with_joining(joiner(id)) else {
+        let joiner = self.joiner(id);
+        let Ok(layout) = contact.view().layout.with_joining(joiner) else {
             return;
         };
         let place = self.add_member(id);

@@ -3,6 +3,7 @@
 use larder_cluster::env::{BrokenRule, Settings};
 
 use crate::dice::Dice;
+use crate::draw::KINDS;
 use crate::faults::Faults;
 
 /// When a node makes its writes survive a power cut.
@@ -41,9 +42,17 @@ pub struct Plan {
     /// Clients that keep contexts.
     pub clients: usize,
     /// Weights of the kinds of commands, see the workload.
-    pub mix: [f64; 5],
+    pub(crate) mix: [f64; KINDS],
     /// Share of commands that wait for other nodes.
     pub quorums: f64,
+    /// Share of commands that are WAIT.
+    pub waits: f64,
+    /// Documents that somebody watches.
+    pub watches: usize,
+    /// Zones that the nodes are in.
+    pub zones: usize,
+    /// The heaviest weight of a node.
+    pub weight_max: u32,
     /// Whether several changes of membership may be under way at once.
     pub reckless: bool,
     /// How the nodes are set.
@@ -64,12 +73,12 @@ impl Plan {
                 every_ms: dice.between(5, 300),
             }
         };
-        let mut mix = [0.0; 5];
+        let mut mix = [0.0; KINDS];
         for weight in &mut mix {
             *weight = if dice.chance(0.3) { 0.0 } else { dice.unit() };
         }
         mix[0] += 0.05;
-        Self {
+        let plan = Self {
             nodes,
             nodes_max: 6,
             replicas: 1 + dice.below(3),
@@ -86,10 +95,70 @@ impl Plan {
             } else {
                 0.3 * dice.unit()
             },
+            waits: if dice.chance(0.7) {
+                0.0
+            } else {
+                0.2 * dice.unit()
+            },
+            watches: dice.below(3),
+            zones: 1 + dice.below(3),
+            weight_max: if dice.chance(0.7) { 1 } else { 3 },
             reckless: dice.chance(0.1),
             settings: Self::settings(dice, broken),
             faults: Faults::draw(dice),
+        };
+        match dice.below(8) {
+            0 => plan.with_backups(dice),
+            1 => plan.with_resets(dice),
+            _ => plan,
         }
+    }
+
+    /// Little goes wrong but that disks go back to old copies: by then the others have forgotten
+    /// how they came to what they have.
+    fn with_backups(mut self, dice: &mut Dice) -> Self {
+        self.nodes = 2 + dice.below(3);
+        self.replicas = 2 + dice.below(2);
+        self.partitions = 2 << dice.below(2);
+        self.step_ms_max = dice.between(4, 12);
+        let every_ms = dice.between(5, 40);
+        self.durability = Durability::Timer { every_ms };
+        self.settings.anti_entropy_interval_ms = dice.between(20, 60);
+        self.faults = Faults {
+            backup: 0.02,
+            restore: 0.015 * dice.unit(),
+            kill: 0.004 * dice.unit(),
+            delay: 0.3 * dice.unit(),
+            duplicate: 0.1 * dice.unit(),
+            break_link: 0.01 * dice.unit(),
+            checkpoint: 0.02,
+            ..Faults::none()
+        };
+        self
+    }
+
+    /// Few counters and documents, often removed, among nodes that are often cut off: what is
+    /// forgotten too early is missed.
+    fn with_resets(mut self, dice: &mut Dice) -> Self {
+        self.nodes = 3 + dice.below(3);
+        self.replicas = 2 + dice.below(2);
+        self.partitions = 2;
+        self.keys = 1 + dice.below(2);
+        self.mix = [0.05, 1.0, 0.0, 0.2 * dice.unit(), 0.0, 0.1, 0.1];
+        let every_ms = dice.between(5, 40);
+        self.durability = Durability::Timer { every_ms };
+        self.settings.anti_entropy_interval_ms = dice.between(20, 60);
+        self.faults = Faults {
+            cut_in_two: 0.01 * dice.unit(),
+            cut_off: 0.03 * dice.unit(),
+            cut_one_way: 0.02 * dice.unit(),
+            crowd: 0.1 * dice.unit(),
+            delay: 0.3 * dice.unit(),
+            lose: 0.1 * dice.unit(),
+            pause: 0.01 * dice.unit(),
+            ..Faults::none()
+        };
+        self
     }
 
     fn settings(dice: &mut Dice, broken: BrokenRule) -> Settings {

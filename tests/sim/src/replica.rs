@@ -1,9 +1,7 @@
 //! Clients that are replicas of a document: they edit their own copy, offline if need be, and hand
 //! in their deltas by LMERGE until they are told that they have arrived.
 
-use larder_crdt::types::document_causal::{
-    DocDot, Document, Pointer, Signer, State, parse_json,
-};
+use larder_crdt::types::document_causal::{DocDot, Document, Pointer, Signer, State, parse_json};
 use larder_crdt::{Actor, Stamp};
 
 use crate::action::{Action, Key};
@@ -78,7 +76,10 @@ impl World {
             return self.draw_state(client, &key);
         }
         self.edit_replica(client, &key);
-        if self.workload.clients[client].replicas[&key].outbox.is_empty() {
+        if self.workload.clients[client].replicas[&key]
+            .outbox
+            .is_empty()
+        {
             self.draw_state(client, &key)
         } else {
             self.hand_in_delta(client, &key)
@@ -168,10 +169,13 @@ impl World {
             replica.contexts.clear();
             replica.document = Document::new();
             let outbox = std::mem::take(&mut replica.outbox);
-            replica.outbox = outbox.into_iter().filter(|delta| {
-                // What it wanted removed is not covered by a context any more.
-                delta.context.actors().all(|actor| actor == replica.actor)
-            }).collect();
+            replica.outbox = outbox
+                .into_iter()
+                .filter(|delta| {
+                    // What it wanted removed is not covered by a context any more.
+                    delta.context.actors().all(|actor| actor == replica.actor)
+                })
+                .collect();
             for delta in &replica.outbox {
                 replica.document.absorb(delta);
             }

@@ -10,7 +10,7 @@ pub enum Said {
     /// Text; `None` for null.
     Text(Option<Vec<u8>>),
     /// Several; `None` for null.
-    List(Option<Vec<Said>>),
+    List(Option<Vec<Self>>),
 }
 
 impl Said {

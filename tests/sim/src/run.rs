@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use larder_cluster::env::BrokenRule;
 
-use crate::checkers::{self, clocks, convergence};
+use crate::checkers::{self, clocks, convergence, watches};
 use crate::dice::Dice;
+use crate::draw::name;
 use crate::faults::Faults;
 use crate::plan::Plan;
 use crate::trace::Trace;
@@ -35,6 +36,8 @@ pub struct Outcome {
 
 /// How long the cluster may take to come to rest, in virtual milliseconds.
 const REST_MS_MAX: u64 = 30_000;
+/// How long those who watch may then take to be told.
+const WATCH_MS_MAX: u64 = 3_000;
 /// How often it is looked at meanwhile.
 const LOOK_MS: u64 = 100;
 
@@ -73,6 +76,9 @@ pub fn run_plan(dice: Dice, plan: Plan, options: Options) -> Outcome {
 fn play(world: &mut World) {
     world.trace.line(0, || format!("{:?}", world.plan));
     world.start_cluster();
+    for number in 0..world.plan.watches {
+        world.watch(name('d', number));
+    }
     for _ in 0..world.plan.steps {
         if world.violation.is_some() {
             return;
@@ -82,6 +88,7 @@ fn play(world: &mut World) {
         if world.dice.chance(0.75) {
             world.command();
         }
+        world.tend_watches();
         world.misfortune();
         world.retire_left();
         world.note_size();
@@ -91,6 +98,7 @@ fn play(world: &mut World) {
     let mut state = Err(String::new());
     while world.violation.is_none() && world.now_ms < begin + REST_MS_MAX {
         world.advance(LOOK_MS);
+        world.tend_watches();
         world.retire_left();
         mend(world);
         if world.has_ended() {
@@ -109,6 +117,12 @@ fn play(world: &mut World) {
             format!("after {REST_MS_MAX} ms of quiet, {what}"),
         );
         return;
+    }
+    // Who watches what another node leads looks once more, when that is not suspected any more.
+    let begin = world.now_ms;
+    while world.now_ms < begin + WATCH_MS_MAX && !watches::are_current(world) {
+        world.tend_watches();
+        world.advance(LOOK_MS);
     }
     for place in world.running() {
         for partition in world.empty_layout().partitions().iter() {

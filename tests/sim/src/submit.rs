@@ -244,10 +244,7 @@ impl World {
         let moment = self.moment();
         let text = self.trace.is_verbose().then(|| action.text());
         let words = action.words.clone();
-        let token = self
-            .history
-            .lock()
-            .begin_command(action, &request, moment);
+        let token = self.history.lock().begin_command(action, &request, moment);
         self.trace.line(self.now_ms, || {
             let copies = (request.read_copies, request.write_copies);
             let text = text.unwrap_or_default();
@@ -320,9 +317,7 @@ impl World {
         if !is_wanted || !self.members[pending.entry].is_awake() {
             return is_wanted;
         }
-        let action = self.history.lock().commands[token as usize]
-            .action
-            .clone();
+        let action = self.history.lock().commands[token as usize].action.clone();
         let mut request = pending.request.clone();
         let owners = self.node(pending.entry).map_or(0, |node| {
             let first = request.partitions.first();
@@ -364,7 +359,12 @@ impl World {
         for partition in written.into_keys() {
             let request = settle_request(partition, wanted);
             let action = Action::new(&request.args);
-            self.send_request((entry, client, Purpose::Wait { number }), action, request, None);
+            self.send_request(
+                (entry, client, Purpose::Wait { number }),
+                action,
+                request,
+                None,
+            );
         }
     }
 

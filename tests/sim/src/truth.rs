@@ -34,7 +34,11 @@ fn counted(history: &History, element: usize, row: &Row) -> (Bits, Bits) {
 }
 
 /// What a command has put under its fresh dots.
-pub(crate) fn inserted(history: &mut History, meaning: Meaning, edited: &Edited<'_>) -> Vec<Inserted> {
+pub(crate) fn inserted(
+    history: &mut History,
+    meaning: Meaning,
+    edited: &Edited<'_>,
+) -> Vec<Inserted> {
     let fresh = edited.after.siblings().iter();
     let fresh = fresh.filter(|sibling| !edited.observed.contains(sibling.dot));
     let fresh: Vec<_> = fresh.cloned().collect();

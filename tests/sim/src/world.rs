@@ -217,6 +217,7 @@ impl World {
             | Event::Resume { .. }
             | Event::Start { .. }
             | Event::GiveUp { .. }
+            | Event::Roll { .. }
             | Event::Replace { .. } => None,
         }
     }
@@ -263,6 +264,7 @@ impl World {
                 }
             }
             Event::GiveUp { node } => self.give_up(node),
+            Event::Roll { left } => self.roll(left),
             Event::Replace { new, old } => self.replace(new, old),
             Event::Poll { .. }
             | Event::SyncDue { .. }

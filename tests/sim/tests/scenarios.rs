@@ -127,14 +127,8 @@ fn groups_that_share_an_element_travel_together() {
     settings.delta_bytes_max = 1;
     stage.nodes[0].set_settings(settings);
     for keys in [["x", "y"], ["y", "z"]] {
-        let sets = keys.iter().map(|key| full(key)).collect();
-        stage.run(
-            0,
-            Action::Group {
-                sets,
-                deletes: Vec::new(),
-            },
-        );
+        let [a, b] = keys.map(full);
+        stage.run(0, Action::new([b"MSET".as_slice(), &a, b"1", &b, b"2"]));
     }
     stage.set(0, "other");
     stage.now_ms += 5;
@@ -248,7 +242,8 @@ fn an_element_travels_with_the_dots_of_others() {
     while stage.deliver(|from, to, m| from == 0 && to == 2 && is_delta(from, to, m)) {}
     stage.take(|_, _, _| true);
     stage.set(2, "y");
-    let third = stage.run(2, Action::SetIfAbsent { key: full("x") });
+    let third = Action::new([b"SET".as_slice(), &full("x"), b"third", b"NX"]);
+    let third = stage.run(2, third);
     stage.poll(2);
     stage.pump(40);
     stage.link(0, 1);

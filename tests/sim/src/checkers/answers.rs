@@ -2,33 +2,37 @@
 
 use std::collections::BTreeMap;
 
+use larder_cluster::id::PartitionId;
 use larder_cluster::request::Reply;
+use larder_commands::commands::FETCH_FIRST;
 use larder_crdt::Dot;
 
 use crate::disk::{self, Held};
-use crate::history::Command;
+use crate::history::{Command, Promise};
 use crate::member::Fate;
-use crate::workload::Pending;
+use crate::submit::Pending;
 use crate::world::World;
 
 /// How many answers of a run have their promise checked on the disks: reading these costs time.
 const CHECKED_MAX: u64 = 12;
 
 /// Checks an answer at the moment when the client gets it.
-pub(crate) fn check(world: &mut World, token: u64, pending: Pending, reply: &Reply) {
+pub(crate) fn check(world: &mut World, token: u64, pending: &Pending, reply: &Reply) {
     let command = world.history.lock().commands[token as usize].clone();
-    let is_read = command.action.is_read();
+    let is_read = command.is_read;
     match reply {
         Reply::NoReplica | Reply::Refused(_) | Reply::NotReady | Reply::PartialRead { .. }
-            if command.executions > 0 && !command.action.is_named() && !is_read =>
+            if command.executions > 0 && !command.is_repeatable && !is_read =>
         {
             world.report(
                 "answers",
                 format!("command {token} ran, but was refused: {reply:?}"),
             );
         }
+        // It is to be asked again: a client is not told of this.
+        Reply::Done(bytes) | Reply::Partial { reply: bytes, .. } if bytes == FETCH_FIRST => return,
         Reply::Done(_) | Reply::Partial { .. } => {
-            if command.executions == 0 {
+            if command.executions + command.fetches == 0 {
                 world.report(
                     "answers",
                     format!("command {token} was answered but never ran"),
@@ -40,21 +44,29 @@ pub(crate) fn check(world: &mut World, token: u64, pending: Pending, reply: &Rep
         }
         _ => {}
     }
-    if command.executions > 1 && !command.action.is_named() && !is_read {
+    if command.executions > 1 && !command.is_repeatable && !is_read {
         world.report(
             "answers",
             format!("command {token} ran {} times", command.executions),
         );
     }
+    let write_copies = pending.request.write_copies;
     let promised = match reply {
-        Reply::Done(_) => usize::from(pending.write_copies),
+        Reply::Done(_) => usize::from(write_copies),
         Reply::Partial {
             reached, wanted, ..
-        } if *wanted == pending.write_copies => usize::from(*reached),
+        } if *wanted == write_copies => usize::from(*reached),
         _ => 0,
     };
     if !is_read && promised > 0 {
-        check_promise(world, token, &command, promised);
+        world.promise(
+            token,
+            Promise {
+                copies: promised,
+                disks_lost: command.disks_lost,
+                step: command.step,
+            },
+        );
     }
 }
 
@@ -74,26 +86,37 @@ fn check_committed(world: &mut World, token: u64, command: &Command) {
     }
 }
 
-/// The dots of each execution of a command; one that changed nothing does not count.
-fn executions(world: &World, command: &Command) -> Vec<Vec<Dot>> {
+/// By partition the dots of each execution of a command; one that changed nothing does not count.
+fn executions(world: &World, command: &Command) -> BTreeMap<PartitionId, Vec<Vec<Dot>>> {
     let history = world.history.lock();
-    let mut executions: BTreeMap<usize, Vec<Dot>> = BTreeMap::new();
+    let mut parts: BTreeMap<PartitionId, BTreeMap<usize, Vec<Dot>>> = BTreeMap::new();
     for change in &command.changes {
         let change = &history.changes[*change];
-        executions
-            .entry(change.execution)
-            .or_default()
-            .extend(&change.dots);
+        let executions = parts.entry(change.partition).or_default();
+        let dots = executions.entry(change.execution).or_default();
+        dots.extend(&change.dots);
     }
-    executions.into_values().collect()
+    let each = parts.into_iter();
+    each.map(|(partition, executions)| (partition, executions.into_values().collect()))
+        .collect()
 }
 
-fn check_promise(world: &mut World, token: u64, command: &Command, promised: usize) {
-    {
-        let mut history = world.history.lock();
-        let noted = &mut history.commands[token as usize];
-        noted.promised_copies = noted.promised_copies.max(promised);
+impl World {
+    /// A client is told on how many disks a command's changes are.
+    pub(crate) fn promise(&mut self, token: u64, promise: Promise) {
+        if promise.copies > 0 {
+            let command = {
+                let mut history = self.history.lock();
+                let command = &mut history.commands[token as usize];
+                command.promises.push(promise);
+                command.clone()
+            };
+            check_promise(self, token, &command, promise);
+        }
     }
+}
+
+fn check_promise(world: &mut World, token: u64, command: &Command, promise: Promise) {
     let executions = executions(world, command);
     // Where it ran again and found nothing to do, what it wanted was so already.
     if executions.is_empty()
@@ -103,38 +126,37 @@ fn check_promise(world: &mut World, token: u64, command: &Command, promised: usi
         return;
     }
     world.workload.promises_checked += 1;
-    let Some(partition) = command
-        .changes
-        .first()
-        .map(|change| world.history.lock().changes[*change].partition)
-    else {
-        return;
-    };
-    // Owners that handed over and left meanwhile may have counted.
-    let owners = world.running().into_iter().filter_map(|place| {
-        let node = world.node(place)?;
-        Some(node.view().ownership.owners(partition).len())
-    });
-    let promised = promised.min(owners.min().unwrap_or(promised));
-    let mut copies = 0;
-    for member in &world.members {
-        if matches!(member.fate, Fate::Running | Fate::Crashed) {
-            let held: Held = disk::held_durably(&member.store, &mut world.history.lock());
-            let holds = held.get(&partition).is_some_and(|clock| {
-                executions
-                    .iter()
-                    .any(|dots| dots.iter().all(|dot| clock.contains(*dot)))
-            });
-            copies += usize::from(holds);
-        }
-    }
+    let disks: Vec<Held> = world
+        .members
+        .iter()
+        .filter(|member| matches!(member.fate, Fate::Running | Fate::Crashed))
+        .map(|member| disk::held_durably(&member.store, &mut world.history.lock()))
+        .collect();
     // Disks that were lost since it ran may have had it.
-    let lost = world.disks_lost - command.disks_lost;
-    if copies + lost < promised {
-        let what = format!(
-            "command {token} was said to be on {promised} disks, but {copies} would have it after \
-             a power cut"
-        );
-        world.report("durability", what);
+    let lost = world.disks_lost - promise.disks_lost;
+    for (partition, executions) in executions {
+        // Owners that handed over and left meanwhile may have counted.
+        let owners = world.running().into_iter().filter_map(|place| {
+            let node = world.node(place)?;
+            Some(node.view().ownership.owners(partition).len())
+        });
+        let promised = promise.copies;
+        let promised = promised.min(owners.min().unwrap_or(promised));
+        let holds = |held: &&Held| {
+            let clock = held.get(&partition);
+            clock.is_some_and(|clock| {
+                let mut executions = executions.iter();
+                executions.any(|dots| dots.iter().all(|dot| clock.contains(*dot)))
+            })
+        };
+        let copies = disks.iter().filter(holds).count();
+        if copies + lost < promised {
+            let what = format!(
+                "command {token} was said to be on {promised} disks, but {copies} would have it \
+                 after a power cut"
+            );
+            world.report("durability", what);
+            return;
+        }
     }
 }

@@ -5,17 +5,15 @@ use larder_crdt::context::Seen;
 use larder_crdt::types::document_causal::{Document, LeafValue, Pointer};
 use serde_json::{Map, Value, json};
 
-use crate::action::DocumentWrite;
-use crate::documents::{Way, leaves};
+use crate::action::{DocumentWrite, Way};
+use crate::documents::leaves;
 
-/// A write and what it did.
+/// A write that changed something, and what it did.
 pub(crate) struct Write<'a> {
     pub(crate) write: &'a DocumentWrite,
-    pub(crate) way: Way,
     pub(crate) seen: &'a Seen,
     pub(crate) before: &'a Document,
     pub(crate) after: &'a Document,
-    pub(crate) changed: bool,
 }
 
 /// Says what is wrong with a write, if anything is.
@@ -34,11 +32,10 @@ pub(crate) fn check(write: &Write<'_>) -> Option<String> {
             ));
         }
     }
-    let is_retry = write.write.named.is_some() && !write.changed;
-    match write.way {
-        Way::Put if !is_retry => check_put(write),
+    match write.write.way {
+        Way::Put => check_put(write),
         Way::Remove => check_remove(write),
-        Way::Put | Way::Patch => None,
+        Way::Patch => None,
     }
 }
 
@@ -52,7 +49,7 @@ fn holds(document: &Document, path: &Pointer, value: &LeafValue) -> bool {
 fn check_put(write: &Write<'_>) -> Option<String> {
     let (shown, wanted) = (leaves(&write.write.shown), leaves(&write.write.json));
     // A retry whose dots were spent in part writes only the rest.
-    if write.write.named.is_none() {
+    if !write.write.is_named {
         for (path, value) in &wanted {
             let is_new = !shown.contains(&(path.clone(), value.clone()));
             if is_new && !holds(write.after, path, value) {

@@ -24,6 +24,9 @@ pub fn at_rest(world: &World) -> Result<(), String> {
             return Err(format!("node {place} does not run"));
         }
     }
+    if let Some(token) = world.workload.unanswered() {
+        return Err(format!("command {token} is not answered"));
+    }
     let running = world.running();
     let Some(first) = running.first().and_then(|place| world.node(*place)) else {
         return Err("no node runs".to_owned());

@@ -1,5 +1,9 @@
 //! No write that is on a disk is lost, but with a disk or with power before a sync.
 
+use std::collections::BTreeMap;
+
+use larder_cluster::id::PartitionId;
+
 use crate::checkers::{Finals, is_excused, may_be_expired, stands};
 use crate::world::World;
 
@@ -39,28 +43,29 @@ fn broken_promise(world: &World, finals: &Finals) -> Option<String> {
         least[at - 1] = least[at - 1].min(least[at]);
     }
     for (number, command) in history.commands.iter().enumerate() {
-        let lost = world.disks_lost - command.disks_lost;
-        let members = least.get(command.step).copied().unwrap_or(1);
-        let copies = command
-            .promised_copies
-            .min(world.plan.replicas)
-            .min(members);
-        if copies <= lost {
-            continue;
-        }
-        let mut left = command.changes.iter().map(|change| {
-            let change = &history.changes[*change];
-            let clock = finals.get(&change.partition).map(|f| &f.clock);
-            change
-                .dots
-                .iter()
-                .all(|dot| clock.is_some_and(|clock| clock.contains(*dot)))
-        });
-        if !command.changes.is_empty() && command.idle.is_empty() && !left.any(|left| left) {
-            return Some(format!(
-                "command {number} was said to be on {} disks, {lost} were lost since, and so is it",
-                command.promised_copies
-            ));
+        for promise in &command.promises {
+            let lost = world.disks_lost - promise.disks_lost;
+            let members = least.get(promise.step).copied().unwrap_or(1);
+            let copies = promise.copies.min(world.plan.replicas).min(members);
+            if copies <= lost {
+                continue;
+            }
+            // Each partition's part of it must be left, of any time that it ran.
+            let mut parts: BTreeMap<PartitionId, bool> = BTreeMap::new();
+            for change in &command.changes {
+                let change = &history.changes[*change];
+                let clock = finals.get(&change.partition).map(|f| &f.clock);
+                let mut dots = change.dots.iter();
+                let is_left = dots.all(|dot| clock.is_some_and(|clock| clock.contains(*dot)));
+                *parts.entry(change.partition).or_default() |= is_left;
+            }
+            if command.idle.is_empty() && parts.values().any(|is_left| !is_left) {
+                return Some(format!(
+                    "command {number} was said to be on {} disks, {lost} were lost since, and so \
+                     is it",
+                    promise.copies
+                ));
+            }
         }
     }
     None

@@ -34,11 +34,14 @@ pub(crate) fn check(
             return Some(format!("a merge left {leaf:?}, which it was to remove"));
         }
         if !is_claimed(*dot) && !is_left {
-            return Some(format!("a merge removed {leaf:?}, which its client had not"));
+            return Some(format!(
+                "a merge removed {leaf:?}, which its client had not"
+            ));
         }
     }
-    let strange = after.leaves().iter().find(|(dot, _)| {
-        !before.leaves().contains_key(dot) && !delta.leaves.contains_key(dot)
-    });
+    let strange = after
+        .leaves()
+        .iter()
+        .find(|(dot, _)| !before.leaves().contains_key(dot) && !delta.leaves.contains_key(dot));
     strange.map(|(_, leaf)| format!("a merge made up {leaf:?}"))
 }

@@ -2,7 +2,7 @@
 
 pub mod answers;
 pub mod clocks;
-pub mod contexts;
+pub(crate) mod contexts;
 pub mod convergence;
 pub mod counters;
 pub mod documents;
@@ -10,8 +10,10 @@ pub mod dots;
 pub mod durability;
 pub mod groups;
 pub mod handover;
+pub(crate) mod merges;
 pub mod rest;
 pub mod resurrection;
+pub mod watches;
 
 use std::collections::BTreeMap;
 
@@ -42,6 +44,7 @@ pub fn check_all(world: &mut World) {
     counters::check(world, &finals);
     documents::check(world, &finals);
     dots::check(world);
+    watches::check(world, &finals);
 }
 
 /// Whether a change certainly took effect: it was on a disk, and it was not lost with good reason,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::checkers::Finals;
+use crate::checkers::{Finals, convergence};
 use crate::documents::joined;
 use crate::reply::Said;
 use crate::world::World;
@@ -12,6 +12,12 @@ pub fn check(world: &mut World, finals: &Finals) {
     if let Some(what) = late(world, finals) {
         world.report("watches", what);
     }
+}
+
+/// Whether all who watch know the latest state.
+#[must_use]
+pub fn are_current(world: &World) -> bool {
+    world.workload.watches.is_empty() || late(world, &convergence::finals(world)).is_none()
 }
 
 fn late(world: &World, finals: &Finals) -> Option<String> {
@@ -27,7 +33,8 @@ fn late(world: &World, finals: &Finals) -> Option<String> {
         let rows = finals.get(&partition).map(|state| &state.rows);
         let row = rows.and_then(|rows| {
             let mut rows = rows.iter();
-            rows.find(|(row, _)| row.key() == watch.key).map(|(_, row)| row)
+            rows.find(|(row, _)| row.key() == watch.key)
+                .map(|(_, row)| row)
         });
         let shown = row.and_then(|row| joined(row).view());
         if sent != shown {

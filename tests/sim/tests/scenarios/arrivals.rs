@@ -2,9 +2,8 @@
 
 use larder_cluster::layout::{LayoutError, State};
 use larder_cluster::message::Message;
-use larder_sim::action::Action;
 
-use crate::support::{Stage, full, id};
+use crate::support::{Stage, id};
 
 /// Whether a node will own the stage's partition once all changes are done.
 fn will_own(stage: &Stage, at: usize) -> bool {
@@ -88,7 +87,7 @@ fn what_changes_while_a_node_arrives_is_merged_too() {
         let before = stage.set(newcomer, "z");
         link_all(&mut stage, newcomer);
         let during = stage.set(owner, "x");
-        stage.run(owner, Action::Delete { key: full("y") });
+        stage.delete(owner, "y");
         stage.pump(150);
         assert_holds(&stage, "x", &[&old, &during]);
         assert_holds(&stage, "z", &[&before]);

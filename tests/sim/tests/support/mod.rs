@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use larder_cluster::env::{Now, Settings};
 use larder_cluster::id::{NodeId, PartitionId};
 use larder_cluster::layout::{Joiner, Layout};
 use larder_cluster::memory_store::MemoryStore;
 use larder_cluster::message::Message;
-use larder_cluster::node::{Node, NodeState, Submitted};
+use larder_cluster::node::{Answer, Node, NodeState, Submitted};
 use larder_cluster::partition::Partition;
-use larder_cluster::request::{Access, Reply, Request};
+use larder_cluster::request::Reply;
 use larder_cluster::row_key::RowKey;
 use larder_cluster::store::Store;
 use larder_cluster::token::{KeyPlace, Partitions};
+use larder_commands::plan::plan;
+use larder_commands::reply::Protocol;
 use larder_crdt::{Row, Value};
 use larder_sim::action::Action;
-use larder_sim::execute::Executor;
-use larder_sim::history::SharedHistory;
+use larder_sim::execute::{Executor, marked};
+use larder_sim::history::{Moment, SharedHistory};
 
 /// Nodes, and the letters between them.
 pub(crate) struct Stage {
@@ -25,9 +26,12 @@ pub(crate) struct Stage {
     pub(crate) stores: Vec<MemoryStore>,
     pub(crate) mail: Vec<(usize, usize, Message)>,
     pub(crate) now_ms: u64,
+    /// Rows of which nodes said that they had changed.
+    pub(crate) changed: Vec<(usize, RowKey)>,
     history: Arc<SharedHistory>,
     executor: Arc<Executor>,
     runs: u128,
+    values: u64,
     settings: Settings,
 }
 
@@ -40,6 +44,12 @@ pub(crate) fn full(name: &str) -> Vec<u8> {
 pub(crate) fn stage_partition() -> PartitionId {
     let partitions = Partitions::new(16).expect("sixteen is a power of two");
     KeyPlace::of(&full("")).partition(partitions)
+}
+
+/// The row of a short name.
+pub(crate) fn row_key(name: &str) -> RowKey {
+    let key = full(name);
+    RowKey::new(KeyPlace::of(&key).key_hash, 0, &key, b"")
 }
 
 /// The number of a node that is not there.
@@ -81,9 +91,11 @@ impl Stage {
             stores: Vec::new(),
             mail: Vec::new(),
             now_ms: 1_000,
+            changed: Vec::new(),
             executor: Arc::new(Executor::new(history.clone())),
             history,
             runs: 0,
+            values: 0,
             settings,
         };
         for _ in 0..up {
@@ -182,6 +194,11 @@ impl Stage {
 
     pub(crate) fn collect(&mut self, at: usize) {
         let effects = self.nodes[at].commit().expect("the disk takes all");
+        for answer in effects.answers {
+            if let Answer::Changed(_, row) = answer {
+                self.changed.push((at, row));
+            }
+        }
         for (peer, message) in effects.sends {
             let to = (0..self.nodes.len()).find(|node| id(*node) == peer);
             if let Some(to) = to.filter(|to| *to != at) {
@@ -261,16 +278,12 @@ impl Stage {
     /// Runs a command on a node, on its own copy if it has one, whoever comes first in the list of
     /// those who could; gives its number.
     pub(crate) fn run(&mut self, at: usize, action: Action) -> u64 {
-        let access = if action.is_read() {
-            Access::Read
-        } else {
-            Access::Write
-        };
-        let grouped = matches!(action, Action::Group { .. });
-        let token = self.history.lock().begin_command(action, 0, 0);
-        let args = vec![Bytes::copy_from_slice(&token.to_be_bytes())];
-        let mut request = Request::new(0, args, vec![stage_partition()], access);
-        request.grouped = grouped;
+        let partitions = Partitions::new(16).expect("sixteen is a power of two");
+        let planned = plan(action.args(), partitions).expect("the script knows its commands");
+        let mut request = planned.request(action.args(), 0, Protocol::Resp2, 1);
+        let moment = Moment::default();
+        let token = self.history.lock().begin_command(action, &request, moment);
+        request.args[0] = marked(&request.args[0], token);
         let now = self.now();
         let is_owner = |p: &Partition| {
             let main = p.main.as_ref().filter(|_| p.has_main());
@@ -297,19 +310,18 @@ impl Stage {
 
     /// SET; gives the value.
     pub(crate) fn set(&mut self, at: usize, key: &str) -> String {
+        self.values += 1;
+        let value = self.values.to_string();
         self.run(
             at,
-            Action::Set {
-                key: full(key),
-                life_ms: None,
-            },
-        )
-        .to_string()
+            Action::new([b"SET".as_slice(), &full(key), value.as_bytes()]),
+        );
+        value
     }
 
     /// DEL.
     pub(crate) fn delete(&mut self, at: usize, key: &str) {
-        self.run(at, Action::Delete { key: full(key) });
+        self.run(at, Action::new([b"DEL".as_slice(), &full(key)]));
     }
 
     pub(crate) fn partition<T>(&self, at: usize, look: impl FnOnce(&mut Partition) -> T) -> T {
@@ -320,8 +332,7 @@ impl Stage {
 
     /// The values of a key in the main copy of a node, in order of their text.
     pub(crate) fn values(&self, at: usize, key: &str) -> Vec<String> {
-        let key = full(key);
-        let row_key = RowKey::new(KeyPlace::of(&key).key_hash, 0, &key, b"");
+        let row_key = row_key(key);
         let store = self.nodes[at].store().clone();
         let row: Row = self.partition(at, |p| {
             let main = p.main.as_mut().expect("the node has a copy");
