@@ -84,7 +84,8 @@ impl Copy {
             .collect();
         self.settle_after = some.last().map(|(dot, _)| *dot);
         for (dot, key) in some {
-            let row = self.rows.get(env.store, &key)?;
+            let mut row = self.rows.get(env.store, &key)?;
+            row.drop_expired(env.now.unix_ms);
             let over = || {
                 Kind::BOTH
                     .iter()
@@ -143,12 +144,14 @@ impl Copy {
             if !row.contains(dot) {
                 return false;
             }
+            // What has expired is gone everywhere, here as well: it needs no reset any more.
+            changed = row.drop_expired(env.now.unix_ms);
             let over: Vec<Dot> = Kind::BOTH
                 .into_iter()
                 .flat_map(|kind| kind.forgettable(row, settled, env))
                 .collect();
             row.retain(|sibling| !over.contains(&sibling.dot));
-            changed = !over.is_empty();
+            changed |= !over.is_empty();
             done = !row.contains(dot);
             if changed {
                 record::change(redo, slot, key, &[], row);

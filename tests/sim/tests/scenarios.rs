@@ -447,3 +447,24 @@ fn a_command_that_never_left_is_tried_on_the_next_owner() {
         }
     }
 }
+
+/// Found by the simulator: an amount that had expired kept the reset beside it for ever on the
+/// replica that nobody wrote to, while another had dropped both.
+#[test]
+fn a_reset_beside_what_has_expired_is_forgotten() {
+    let mut stage = Stage::new(2, 2);
+    let command = |line: &str| Action::of(&line.replace("KEY", "{stage}c"));
+    stage.run(0, command("INCRBY KEY 5"));
+    stage.run(0, command("PEXPIRE KEY 200"));
+    stage.pump(5);
+    stage.cut(0, 1);
+    stage.run(0, command("DEL KEY"));
+    stage.run(1, command("INCRBY KEY 3"));
+    stage.link(0, 1);
+    stage.pump(3);
+    assert_eq!(stage.values(0, "c").len(), 2, "the reset and the amount");
+    stage.pump(100);
+    for node in 0..2 {
+        assert_eq!(stage.values(node, "c"), [""; 0], "on {node}");
+    }
+}
