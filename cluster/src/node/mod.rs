@@ -202,7 +202,13 @@ impl Node {
                         .push(Answer::Changed(partition, key));
                 }
                 Event::BadPeer(peer) => self.commit.lock().answers.push(Answer::BadPeer(peer)),
-                Event::ReadyChanged(_) => {}
+                // Another copy answers now: what it has may differ in any row.
+                Event::ReadyChanged(partition) => {
+                    let watched = self.with_partition(partition, |p| p.watched.clone());
+                    let rows = watched.into_iter().flatten();
+                    let changed = rows.map(|row| Answer::Changed(partition, row));
+                    self.commit.lock().answers.extend(changed);
+                }
             }
         }
     }

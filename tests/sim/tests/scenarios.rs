@@ -11,7 +11,7 @@ use larder_cluster::message::Message;
 use larder_cluster::node::{Answer, Submitted};
 use larder_cluster::request::{Access, Reply, Request};
 use larder_sim::action::Action;
-use support::{Stage, full, id, joiner, stage_partition};
+use support::{Stage, full, id, joiner, row_key, stage_partition};
 
 fn is_delta(_: usize, _: usize, message: &Message) -> bool {
     matches!(message, Message::Delta(..))
@@ -467,4 +467,22 @@ fn a_reset_beside_what_has_expired_is_forgotten() {
     for node in 0..2 {
         assert_eq!(stage.values(node, "c"), [""; 0], "on {node}");
     }
+}
+
+/// Found by the simulator: who watched a key on a node that was fetching its partition was not told
+/// what had come with it.
+#[test]
+fn a_bootstrap_tells_those_who_watch() {
+    let mut stage = Stage::new(2, 3);
+    stage.set(0, "x");
+    let layout = stage.nodes[0]
+        .view()
+        .layout
+        .with_joining(joiner(2))
+        .expect("it is new");
+    let newcomer = stage.add(layout);
+    stage.partition(newcomer, |p| p.watched.insert(row_key("x")));
+    stage.pump(30);
+    assert_eq!(stage.values(newcomer, "x").len(), 1);
+    assert!(stage.changed.contains(&(newcomer, row_key("x"))));
 }
