@@ -5,7 +5,7 @@ mod document_support;
 use document_support::{Replica, actor, nothing, path, seal, sync};
 use larder_crdt::Stamp;
 use larder_crdt::types::document_causal::{
-    DocContext, DocDot, Document, DocumentError, LeafValue, State, parse_json,
+    DocContext, DocDot, Document, DocumentError, Json, Leaf, LeafValue, State, parse_json,
 };
 use serde_json::json;
 
@@ -764,4 +764,31 @@ fn a_put_understands_numbers_as_other_languages_print_them() {
     node.put(&nothing(), &read, 1);
     let back = parse_json(br#"{"n": 2, "f": 1e-1, "l": [{"a": 100, "b": 1.0}]}"#).expect("JSON");
     assert!(!node.put(&node.seen(), &back, 2).changed);
+}
+
+/// Found by the simulator: a retry with a newer context, which covers the leaf of the delta but not
+/// all of its own dots, was refused.
+#[test]
+fn a_retried_delta_may_bring_contexts_that_cover_its_leaves() {
+    let mut node = Replica::new(1);
+    let dot = |counter| DocDot::new(actor(50), counter);
+    let leaf = |by: &str| Leaf {
+        stamp: Stamp::from_ms(1),
+        path: path("/eggs"),
+        value: LeafValue::Json(Json::from_canonical(by, 1).expect("a number")),
+    };
+    // The first write never arrived; the second replaced it, and the third the second.
+    let mut second = State::default();
+    second.leaves.insert(dot(2), leaf("2"));
+    second.context = [dot(1), dot(2)].into_iter().collect();
+    let mut third = State::default();
+    third.leaves.insert(dot(3), leaf("3"));
+    third.context = [dot(2), dot(3)].into_iter().collect();
+    let at = Stamp::from_ms(9);
+    let merged = node.document.merge(&third, &[], at, YEAR_MS);
+    assert!(merged.expect("its own").changed);
+    let seen = node.seen();
+    let merged = node.document.merge(&second, &[seen], at, YEAR_MS);
+    assert!(merged.expect("its own").changed, "it brings the first dot");
+    assert_eq!(node.view(), Some(json!({"eggs": 3})));
 }
