@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::id::{NodeId, PartitionId};
+use crate::journal::Journal;
 use crate::layout::Layout;
 use crate::ring::Ownership;
 use crate::store::Store;
@@ -109,6 +110,8 @@ pub struct Env<'a> {
     pub run: u128,
     /// The time.
     pub now: Now,
+    /// Where values are noted that lose a conflict.
+    pub journal: &'a Journal,
 }
 
 impl Env<'_> {

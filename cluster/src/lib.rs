@@ -3,6 +3,7 @@
 pub mod copy;
 pub mod env;
 pub mod id;
+pub mod journal;
 pub mod layout;
 mod layout_codec;
 pub mod limits;

@@ -45,6 +45,10 @@ pub const TRANSFER_ROWS_MAX: usize = 512;
 pub const TRANSFERS_MAX: usize = 16;
 /// Rows that are forgotten or retired in one step of housekeeping.
 pub const SETTLE_ROWS_MAX: usize = 1024;
+/// About how many bytes the journal of conflicts takes, however many entries it may have.
+pub const CONFLICT_JOURNAL_BYTES_MAX: usize = 64 << 20;
+/// The path of a leaf in an entry of it.
+pub const CONFLICT_PATH_BYTES_MAX: usize = larder_crdt::limits::DOCUMENT_PATH_BYTES_MAX;
 /// The size of one message of failure detection.
 pub const SWIM_BYTES_MAX: usize = 64 << 10;
 /// Arguments that a forwarded command may have.

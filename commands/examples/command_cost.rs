@@ -108,6 +108,7 @@ fn main() {
         node: node.id(),
         run: RUN,
         now,
+        journal: node.journal(),
     };
     let mut out = Output::default();
     let mut reply = Reply::new(Protocol::Resp2);

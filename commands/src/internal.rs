@@ -1,9 +1,11 @@
 //! Commands that nodes send each other and no client can: their names begin with a zero byte.
 //!
 //! They are the steps of commands that speak for the whole cluster (`walk.rs`: SCAN, KEYS, DBSIZE,
-//! RANDOMKEY, FLUSHDB, FLUSHALL) or for keys on several nodes (`transfer.rs`: RENAME, COPY, MSETNX,
-//! LCS). An answer is a zero byte and its content, or an error as clients get it.
+//! RANDOMKEY, FLUSHDB, FLUSHALL), for keys on several nodes (`transfer.rs`: RENAME, COPY, MSETNX,
+//! LCS), or about a key as its owner sees it (`conflicts.rs`: LCONFLICTS). An answer is a zero byte
+//! and its content, or an error as clients get it.
 
+pub mod conflicts;
 pub mod transfer;
 pub mod walk;
 
@@ -29,6 +31,7 @@ mod name {
     pub(super) const LOAD: &[u8] = b"\0load";
     pub(super) const DROP: &[u8] = b"\0drop";
     pub(super) const SETTLE: &[u8] = b"\0settle";
+    pub(super) const CONFLICTS: &[u8] = b"\0conflicts";
 }
 
 /// Whether `name` is that of an internal command.
@@ -55,6 +58,7 @@ pub(crate) fn run(
         name::DUMP => transfer::run_dump(transaction, request, args, &mut answer)?,
         name::LOAD => transfer::run_load(transaction, request, args, contexts, &mut answer)?,
         name::DROP => transfer::run_drop(transaction, request, args, contexts)?,
+        name::CONFLICTS => conflicts::run_list(transaction, request, args, &mut answer)?,
         // It changes nothing: what counts is that its answer waits for the copies asked for.
         name::SETTLE => {}
         _ => return Err(malformed(DecodeError::UnknownTag)),

@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod clock;
 pub mod codec;
+pub mod conflict;
 pub mod context;
 pub mod dot;
 pub mod limits;
@@ -17,6 +18,7 @@ pub mod value;
 pub use actor::{Actor, ActorIndex, ActorTable};
 pub use clock::Clock;
 pub use codec::{DecodeError, Reader, Writer};
+pub use conflict::{Conflict, ConflictDot, ConflictKind};
 pub use dot::Dot;
 pub use row::{Row, Sibling};
 pub use stamp::{HybridClock, Stamp};

@@ -42,3 +42,5 @@ pub const DOCUMENT_INCREMENTS_APART_MAX: usize = 16;
 pub const CONTEXT_TEXT_BYTES_MAX: usize = 8 << 20;
 /// Paths patched since the last read that a context remembers.
 pub const CONTEXT_AMENDED_MAX: usize = 1024;
+/// Bytes of a value that lost a conflict, or won one, which are told of it.
+pub const CONFLICT_VALUE_BYTES_MAX: usize = 1024;

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 
+use larder_crdt::conflict;
 use larder_crdt::{Actor, Dot, HybridClock, Row, Sibling, Stamp, Value, Writer};
 use smallvec::SmallVec;
 
@@ -148,10 +149,15 @@ impl Copy {
         let now_ms = env.now.unix_ms;
         let mut outcome = None;
         let mut dots = SmallVec::new();
+        let mut lost = Vec::new();
         let resets = &mut self.resets;
         let group = &mut group;
         self.rows.update(env.store, key, |row| {
             let expired = row.drop_expired(now_ms);
+            // Who writes to a document may have seen less of it than is here.
+            let is_document = |sibling: &Sibling| matches!(sibling.value, Value::Document(_));
+            let has_document = row.siblings().iter().any(is_document);
+            let known = has_document.then(|| conflict::losers(row, now_ms));
             let stamp = hybrid.tick(now_ms).max(row.latest_stamp().next());
             let mut edit = Edit {
                 row,
@@ -167,6 +173,9 @@ impl Copy {
             }
             let changed = edit.changed || expired;
             dots = edit.dots;
+            if let Some(known) = known.filter(|_| changed) {
+                lost = conflict::lost(|| known, row, now_ms);
+            }
             if let (Some(group), Some((first, _))) = (group.as_deref_mut(), dots.first()) {
                 let first = *group.get_or_insert(*first);
                 dots.iter_mut().for_each(|(_, group)| *group = Some(first));
@@ -184,6 +193,7 @@ impl Copy {
             });
         }
         self.note_change(key, &dots, keeps_log);
+        self.note_conflicts(env, key, lost);
         Ok(outcome.expect("update calls its closure once"))
     }
 }

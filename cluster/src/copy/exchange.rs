@@ -9,6 +9,7 @@
 //!                   ◀────── durable clock of B, once fsynced (rule 2)
 //! ```
 
+use larder_crdt::conflict;
 use larder_crdt::{ActorTable, Clock, DecodeError, Dot, Reader, Row, Stamp, Writer};
 
 use super::{Copy, CopyId};
@@ -282,7 +283,7 @@ impl Copy {
     ) -> Result<bool, StoreError> {
         let slot = self.rows.slot();
         let (clock, resets, now_ms) = (&self.clock, &mut self.resets, env.now.unix_ms);
-        let mut changed = false;
+        let (mut changed, mut lost) = (false, Vec::new());
         self.rows.update(env.store, &change.key, |mine| {
             let mut row = Row::join(mine, clock, &change.row, their_clock);
             row.drop_expired(now_ms);
@@ -292,10 +293,12 @@ impl Copy {
                 record::change(redo, slot, &change.key, fresh, &row);
             }
             if changed {
+                lost = conflict::lost(|| conflict::losers(mine, now_ms), &row, now_ms);
                 *mine = row;
             }
             changed
         })?;
+        self.note_conflicts(env, &change.key, lost);
         Ok(changed)
     }
 

@@ -11,14 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use larder_crdt::actor::Translation;
-use larder_crdt::{Actor, ActorIndex, ActorTable, Clock, Dot, Row, Writer};
+use larder_crdt::{Actor, ActorIndex, ActorTable, Clock, Conflict, Dot, Row, Writer};
 
 pub use edit::{Edit, EditContext};
 pub use exchange::{Delta, DeltaChange, Refusal};
 pub use peer::Peer;
 pub use sign::Signer;
 
+use crate::env::Env;
 use crate::id::NodeId;
+use crate::journal::JournalEntry;
 use crate::log::Log;
 use crate::record::{self, CopyImage, Role};
 use crate::row_key::RowKey;
@@ -216,6 +218,15 @@ impl Copy {
         }
         for touched in self.touched.values_mut() {
             touched.0.insert(key.clone());
+        }
+    }
+
+    /// Notes values that lost a conflict in this copy.
+    fn note_conflicts(&self, env: &Env<'_>, key: &RowKey, lost: Vec<Conflict>) {
+        for conflict in lost {
+            let actor_of = |dot: Dot| self.actors.actor(dot.actor());
+            let entry = JournalEntry::new(env.now.unix_ms, key.clone(), conflict, &actor_of);
+            env.journal.note(entry, env.settings.conflicts_max);
         }
     }
 

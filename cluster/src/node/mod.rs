@@ -30,6 +30,7 @@ pub use state::NodeState;
 
 use crate::env::{Env, Now, Settings, View};
 use crate::id::{NodeId, PartitionId};
+use crate::journal::Journal;
 use crate::message::Message;
 use crate::partition::{Counts, Event, Output, Partition};
 use crate::store::{RedoPosition, Store, StoreError};
@@ -63,6 +64,7 @@ pub struct Node {
     moving: AtomicBool,
     /// The partition whose rows are evicted next.
     evict_hand: AtomicUsize,
+    journal: Journal,
 }
 
 /// Peers with a link, and those of them that cannot take more now.
@@ -104,6 +106,7 @@ impl Node {
 
     /// Replaces the settings of the core.
     pub fn set_settings(&self, settings: Settings) {
+        self.journal.resize(settings.conflicts_max);
         *self.settings.write() = Arc::new(settings);
     }
 
@@ -111,6 +114,12 @@ impl Node {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// The values that lost a conflict here.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// How many partitions the ring has.
@@ -148,6 +157,7 @@ impl Node {
             node: self.id,
             run: self.run,
             now,
+            journal: &self.journal,
         }
     }
 

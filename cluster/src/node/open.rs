@@ -113,6 +113,7 @@ impl Node {
             changing: Mutex::new(()),
             moving: AtomicBool::new(false),
             evict_hand: AtomicUsize::new(0),
+            journal: crate::journal::Journal::default(),
         };
         node.recover(now)?;
         if is_new {

@@ -127,7 +127,8 @@ pub(super) const ROWS: &[Command] = &[
         name: "lconflicts",
         arity: -1,
         usage: "[key] [COUNT count:integer]",
-        summary: "Lists values that lost against concurrent ones on this node.",
+        summary: "Lists values that lost against concurrent ones here or, of a key, on its owner; \
+                  the latest first.",
         complexity: "O(N) where N is the number of conflicts returned.",
         flags: &[ReadOnly],
         scope: Scope::Node,

@@ -1,6 +1,7 @@
 //! Where a leaf is: a path of object members, as JSON Pointer (RFC 6901).
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::limits::{DOCUMENT_DEPTH_MAX, DOCUMENT_PATH_BYTES_MAX};
@@ -93,6 +94,18 @@ impl Pointer {
         ends.filter_map(|end| self.0.get(..end))
     }
 
+    /// An order in which a path is followed at once by all that lies below it.
+    #[must_use]
+    pub fn cmp_nested(&self, other: &Self) -> Ordering {
+        let rank = |byte: u8| (byte != b'/', byte);
+        let (own, others) = (self.0.as_bytes(), other.0.as_bytes());
+        let differs = own.iter().zip(others).find(|(a, b)| a != b);
+        match differs {
+            Some((a, b)) => rank(*a).cmp(&rank(*b)),
+            None => own.len().cmp(&others.len()),
+        }
+    }
+
     /// Whether this is `other` or lies below it.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
@@ -138,6 +151,15 @@ mod tests {
         assert!(path("/a").is_within(&path("/a")));
         assert!(path("/a").is_within(&Pointer::root()));
         assert!(!path("/ab").is_within(&path("/a")));
+    }
+
+    #[test]
+    fn what_lies_below_a_path_follows_it_at_once() {
+        let wanted = ["", "/a", "/a/b", "/a/b/c", "/a/bc", "/a!", "/a!/x", "/ab"];
+        let mut paths = wanted.map(|text| Pointer::parse(text).expect("valid"));
+        paths.reverse();
+        paths.sort_by(Pointer::cmp_nested);
+        assert_eq!(paths.each_ref().map(Pointer::as_str), wanted);
     }
 
     #[test]

@@ -54,6 +54,22 @@ struct Shown {
     dots: Vec<DocDot>,
 }
 
+/// A leaf under its dot.
+pub type Placed<'a> = (DocDot, &'a Leaf);
+
+/// The leaf among the shown ones that shows in place of what stands at `path`.
+fn winner_of<'a>(winners: &BTreeMap<&str, Placed<'a>>, path: &Pointer) -> Option<Placed<'a>> {
+    let here = winners.get(path.as_str());
+    let begin = format!("{path}/");
+    let below = winners.range(begin.as_str()..);
+    let below = below.take_while(|(other, _)| other.starts_with(&begin));
+    let below = below.map(|(_, placed)| placed);
+    let above = path.above().filter_map(|path| winners.get(path));
+    here.or_else(|| below.max_by_key(|(dot, leaf)| (leaf.stamp, *dot)))
+        .or_else(|| above.last())
+        .copied()
+}
+
 #[derive(Default)]
 struct Node<'a> {
     leaves: Vec<(DocDot, &'a Leaf)>,
@@ -217,6 +233,57 @@ impl Document {
             .into_iter()
             .map(|(path, leaves)| ConcurrentLeaves { path, leaves })
             .collect()
+    }
+
+    /// The leaves that are not shown, in order of their dots, each with the one that shows in its
+    /// place: the latest at its path, or below it, or at the nearest one above that has any. A leaf
+    /// that holds what shows in its place has lost nothing.
+    #[must_use]
+    pub fn lost_leaves(&self) -> Vec<(Placed<'_>, Placed<'_>)> {
+        if !self.may_disagree() {
+            return Vec::new();
+        }
+        let shown = Node::of(self).resolve_object();
+        let shown: BTreeSet<DocDot> = shown.into_iter().flat_map(|shown| shown.dots).collect();
+        let mut winners: BTreeMap<&str, Placed<'_>> = BTreeMap::new();
+        for (dot, leaf) in &self.leaves {
+            // Increments stand for what they were made on.
+            let rank = |dot: DocDot, leaf: &Leaf| (leaf.is_value(), leaf.stamp, dot);
+            let is_later = |(other, known): &Placed<'_>| rank(*dot, leaf) > rank(*other, known);
+            let path = leaf.path.as_str();
+            if shown.contains(dot) && winners.get(path).is_none_or(is_later) {
+                winners.insert(path, (*dot, leaf));
+            }
+        }
+        let mut lost = Vec::new();
+        for (dot, leaf) in self.leaves.iter().filter(|(dot, _)| !shown.contains(dot)) {
+            let winner = winner_of(&winners, &leaf.path);
+            if let Some(winner) = winner
+                && !(leaf.is_value() && winner.1.path == leaf.path && winner.1.value == leaf.value)
+            {
+                lost.push(((*dot, leaf), winner));
+            }
+        }
+        lost
+    }
+
+    /// Whether two leaves stand at one path, or one below the value at another's. Where not, all
+    /// are shown.
+    fn may_disagree(&self) -> bool {
+        let mut leaves: Vec<&Leaf> = self.leaves.values().collect();
+        // Leaves of one write stand in this order already.
+        leaves.sort_by(|a, b| a.path.cmp_nested(&b.path));
+        let (mut before, mut value): (Option<&Pointer>, Option<&Pointer>) = (None, None);
+        for leaf in leaves {
+            if before == Some(&leaf.path) || value.is_some_and(|value| leaf.path.is_within(value)) {
+                return true;
+            }
+            before = Some(&leaf.path);
+            if leaf.value != LeafValue::EmptyObject {
+                value = before;
+            }
+        }
+        false
     }
 
     /// The leaves at `path` itself, in order of their dots.

@@ -91,7 +91,7 @@ pub fn has_string(row: &Row, now_ms: u64) -> bool {
     }) && visible_string(row, now_ms).is_some()
 }
 
-fn sum_text(base: i64, sum: Sum) -> Vec<u8> {
+pub(crate) fn sum_text(base: i64, sum: Sum) -> Vec<u8> {
     match sum {
         Sum::Integer(sum) => {
             let total =

@@ -12,6 +12,7 @@ mod client;
 mod client_kill;
 mod cluster;
 mod config;
+mod conflicts;
 mod connection;
 mod counts;
 mod debug;
@@ -127,7 +128,7 @@ static HANDLERS: &[(&str, Handler)] = &[
     ("slowlog|len", Q(slow::len)),
     ("slowlog|reset", Q(slow::reset)),
     ("time", Q(server::time)),
-    ("lconflicts", Q(watch::conflicts)),
+    ("lconflicts", S(conflicts::conflicts)),
     ("lunwatch", Q(watch::unwatch)),
     ("lwatch", S(watch::watch)),
     //

@@ -1,9 +1,7 @@
-//! LWATCH and LUNWATCH, and LCONFLICTS.
+//! LWATCH and LUNWATCH.
 
 use larder_commands::args::Args;
-use larder_commands::error::CommandError;
 
-use super::numbers::integer;
 use super::{Answering, Outcome};
 use crate::client::{Connection, Step};
 
@@ -26,20 +24,5 @@ pub(super) fn unwatch(connection: &mut Connection, args: Args<'_>) -> Outcome {
     reply.bulk(b"lunwatch");
     reply.bulk(args.at(1));
     reply.count(left);
-    Ok(Step::Done)
-}
-
-/// `LCONFLICTS [key] [COUNT n]`. This release keeps no journal yet, so there is nothing to show.
-pub(super) fn conflicts(connection: &mut Connection, args: Args<'_>) -> Outcome {
-    let has_key = args.len().is_multiple_of(2);
-    let options = args.from(if has_key { 2 } else { 1 });
-    match (options.get(0), options.get(1)) {
-        (None, _) => {}
-        (Some(word), Some(count)) if word.eq_ignore_ascii_case(b"count") && options.len() == 2 => {
-            integer(count)?;
-        }
-        _ => return Err(CommandError::Syntax),
-    }
-    connection.reply.array(0);
     Ok(Step::Done)
 }

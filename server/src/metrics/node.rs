@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use larder_crdt::ConflictKind;
+
 use super::{Kind, Row};
 use crate::runtime::Runtime;
 
@@ -130,6 +132,21 @@ pub static NODE_ROWS: &[Row<Runtime>] = &[
         "larder_transfers_done_total",
         "Transfers that ended well.",
         |runtime| runtime.node.counts().transfers_done,
+    ),
+    counter(
+        "larder_value_conflicts_total",
+        "Strings that lost against a concurrent one here.",
+        |runtime| runtime.node.journal().noted(ConflictKind::Value),
+    ),
+    counter(
+        "larder_leaf_conflicts_total",
+        "Leaves of documents that lost against a concurrent one here.",
+        |runtime| runtime.node.journal().noted(ConflictKind::Leaf),
+    ),
+    counter(
+        "larder_type_conflicts_total",
+        "Values that lost against a concurrent one of another type here.",
+        |runtime| runtime.node.journal().noted(ConflictKind::Type),
     ),
     counter(
         "larder_fallbacks_handed_over_total",

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use larder_crdt::ConflictKind;
+
 use super::super::ring::members;
 use super::super::{counts, lag};
 use super::Lines;
@@ -112,6 +114,14 @@ pub(super) fn partitions(server: &Server, lines: &mut Lines) {
 }
 
 pub(super) fn conflicts(server: &Server, lines: &mut Lines) {
+    let journal = server.runtime.node.journal();
+    for kind in ConflictKind::ALL {
+        let field = format!("conflicts_{}", kind.word());
+        lines.add(&field, journal.noted(kind));
+    }
+    let (entries, bytes) = journal.size();
+    lines.add("conflict_journal_entries", entries);
+    lines.add("conflict_journal_bytes", bytes);
     lines.add("stamps_ahead", counts::copies(server).drifted);
     lines.add(
         "conflict_journal_size",
