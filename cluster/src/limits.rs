@@ -49,6 +49,12 @@ pub const SETTLE_ROWS_MAX: usize = 1024;
 pub const CONFLICT_JOURNAL_BYTES_MAX: usize = 64 << 20;
 /// The path of a leaf in an entry of it.
 pub const CONFLICT_PATH_BYTES_MAX: usize = larder_crdt::limits::DOCUMENT_PATH_BYTES_MAX;
+/// How often expired rows are dropped, in milliseconds.
+pub const EXPIRY_INTERVAL_MS: u64 = 100;
+/// Expired rows that a node drops at a time, so that others get their turn.
+pub const EXPIRED_ROWS_MAX: usize = 2048;
+/// Those of them that are dropped under one lock of their partition.
+pub const EXPIRED_ROWS_AT_ONCE: usize = 64;
 /// The size of one message of failure detection.
 pub const SWIM_BYTES_MAX: usize = 64 << 10;
 /// Arguments that a forwarded command may have.

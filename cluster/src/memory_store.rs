@@ -8,7 +8,7 @@
 //! checkpoint      finished: survives all                   | parts: a crash keeps the first few
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use crate::limits::ROWS_BYTES_MAX;
 use crate::row_key::RowKey;
-use crate::store::{Checkpoint, RedoPosition, Slot, Store, StoreError, Stored};
+use crate::store::{Checkpoint, Due, RedoPosition, Slot, Store, StoreError, Stored};
 
 /// A disk in memory. Clones are handles of the same disk; a crash gives a disk of its own, on which
 /// the handles of the crashed process can do no more harm.
@@ -58,6 +58,7 @@ enum Writes {
 #[derive(Debug, Clone, Default)]
 struct Tables {
     rows: BTreeMap<Slot, BTreeMap<RowKey, Vec<u8>>>,
+    deadlines: BTreeMap<Slot, BTreeSet<Due>>,
     copies: BTreeMap<Slot, Vec<u8>>,
     node: Option<Vec<u8>>,
 }
@@ -66,6 +67,8 @@ struct Tables {
 enum Change {
     Row(Slot, RowKey, Option<Vec<u8>>),
     Rows(Slot, BTreeMap<RowKey, Vec<u8>>),
+    Deadline(Slot, Due, bool),
+    Deadlines(Slot, BTreeSet<Due>),
     Copy(Slot, Option<Vec<u8>>),
     Node(Option<Vec<u8>>),
 }
@@ -168,6 +171,21 @@ impl Store for MemoryStore {
             found.push((key.clone(), row.clone()));
         }
         Ok(found)
+    }
+
+    fn deadlines(
+        &self,
+        slot: Slot,
+        after: Option<&Due>,
+        max: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        let disk = self.disk.lock();
+        let Some(deadlines) = disk.tables.deadlines.get(&slot) else {
+            return Ok(Vec::new());
+        };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = deadlines.range((from, Bound::Unbounded)).take(max);
+        Ok(found.cloned().collect())
     }
 
     fn append(&self, redo: &[u8]) -> Result<RedoPosition, StoreError> {
@@ -295,6 +313,26 @@ impl Tables {
                 };
                 Change::Rows(slot, before.unwrap_or_default())
             }
+            Change::Deadline(slot, due, is_there) => {
+                let deadlines = self.deadlines.entry(slot).or_default();
+                let was_there = if is_there {
+                    !deadlines.insert(due.clone())
+                } else {
+                    deadlines.remove(&due)
+                };
+                if deadlines.is_empty() {
+                    self.deadlines.remove(&slot);
+                }
+                Change::Deadline(slot, due, was_there)
+            }
+            Change::Deadlines(slot, deadlines) => {
+                let before = if deadlines.is_empty() {
+                    self.deadlines.remove(&slot)
+                } else {
+                    self.deadlines.insert(slot, deadlines)
+                };
+                Change::Deadlines(slot, before.unwrap_or_default())
+            }
             Change::Copy(slot, copy) => Change::Copy(
                 slot,
                 match copy {
@@ -320,12 +358,25 @@ fn changes(part: &Checkpoint) -> Vec<Change> {
         .cloned()
         .map(|(slot, copy)| Change::Copy(slot, copy));
     let removed = part.copies.iter().filter(|(_, copy)| copy.is_none());
-    let removed = removed.map(|(slot, _)| Change::Rows(*slot, BTreeMap::new()));
+    let removed = removed.flat_map(|(slot, _)| {
+        [
+            Change::Rows(*slot, BTreeMap::new()),
+            Change::Deadlines(*slot, BTreeSet::new()),
+        ]
+    });
+    let deadlines = part
+        .deadlines
+        .iter()
+        .map(|(slot, due, is_there)| Change::Deadline(*slot, due.clone(), *is_there));
     let node = part
         .node
         .iter()
         .map(|node| Change::Node(Some(node.clone())));
-    rows.chain(copies).chain(removed).chain(node).collect()
+    rows.chain(deadlines)
+        .chain(copies)
+        .chain(removed)
+        .chain(node)
+        .collect()
 }
 
 #[cfg(test)]
@@ -344,6 +395,7 @@ mod tests {
             rows: vec![(SLOT, RowKey::new(7, 0, b"key", b""), Some(row.to_vec()))],
             copies: vec![(SLOT, Some(row.to_vec()))],
             node: Some(node.to_vec()),
+            ..Checkpoint::default()
         }
     }
 

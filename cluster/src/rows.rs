@@ -12,6 +12,7 @@
 //!                     ▲───────update────────┘
 //! ```
 
+mod deadlines;
 mod packed;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,8 @@ use larder_crdt::Row;
 
 use crate::limits::DATABASES_MAX;
 use crate::row_key::RowKey;
-use crate::store::{Slot, Store, StoreError};
+use crate::store::{Due, Slot, Store, StoreError};
+use deadlines::Deadlines;
 use packed::{Packed, State};
 
 /// The rows of one copy.
@@ -37,6 +39,7 @@ pub struct Rows {
     bytes: usize,
     dirty_bytes: usize,
     keys: [u64; DATABASES_MAX],
+    deadlines: Deadlines,
 }
 
 /// Rows with their names in order, and the last position they speak for unless that is the end.
@@ -81,6 +84,7 @@ impl Rows {
             bytes: 0,
             dirty_bytes: 0,
             keys: [0; DATABASES_MAX],
+            deadlines: Deadlines::new(complete),
         }
     }
 
@@ -93,13 +97,13 @@ impl Rows {
     /// About how many bytes of memory the rows take.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.deadlines.bytes()
     }
 
     /// About how many of them wait for a checkpoint.
     #[must_use]
     pub fn dirty_bytes(&self) -> usize {
-        self.dirty_bytes
+        self.dirty_bytes + self.deadlines.bytes()
     }
 
     /// How many keys there are in each database, expired ones included until they are dropped.
@@ -202,6 +206,7 @@ impl Rows {
         let after = packed.weight();
         self.bytes = self.bytes + after - before;
         self.dirty_bytes = self.dirty_bytes + after - if was_dirty { before } else { 0 };
+        self.deadlines.note(key, &row);
         self.count(key, counted, counts_as_key(key, &row));
         Ok(())
     }
@@ -230,6 +235,9 @@ impl Rows {
         }
         let state = if changed { State::Dirty } else { State::Clean };
         self.insert(hash, Packed::new(key, &row, state));
+        if changed {
+            self.deadlines.note(key, &row);
+        }
         self.count(key, counted, counts_as_key(key, &row));
         Ok(())
     }
@@ -306,6 +314,61 @@ impl Rows {
         Ok((merged, end))
     }
 
+    /// Whether [`Rows::drop_expired`] may find something.
+    #[must_use]
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        self.deadlines.is_due(now_ms)
+    }
+
+    /// Drops what has expired by now in up to `rows_max` rows, wherever they are, and tells
+    /// `dropped` what is left of each that had something. Gives the number of rows that were looked
+    /// at: fewer than `rows_max` if no more are due.
+    ///
+    /// # Errors
+    /// What the disk says; the rows that were not reached are due again.
+    pub fn drop_expired(
+        &mut self,
+        store: &dyn Store,
+        now_ms: u64,
+        rows_max: usize,
+        mut dropped: impl FnMut(&RowKey, &Row),
+    ) -> Result<usize, StoreError> {
+        let due = self
+            .deadlines
+            .take_due(store, self.slot, now_ms, rows_max)?;
+        let looked_at = due.len();
+        let mut outcome = Ok(looked_at);
+        for (second, key) in due {
+            let done = outcome.clone().and_then(|_| {
+                self.update(store, &key, |row| {
+                    let expired = row.drop_expired(now_ms);
+                    if expired {
+                        dropped(&key, row);
+                    }
+                    expired
+                })
+            });
+            if let Err(error) = done {
+                self.deadlines.insert((second, key));
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
+    /// What the next checkpoint is to do with the disk's index of deadlines: entries with whether
+    /// they are to be there, in the order in which that is to be done.
+    pub fn take_deadlines(&mut self) -> Vec<(Due, bool)> {
+        let (table, seed) = (&self.table, self.seed);
+        self.deadlines.take(|(second, key)| {
+            let hash = mix(seed, key.hash(), key.element());
+            let packed = table.find(hash, |packed| packed.is(key));
+            let row = packed.map(Packed::row);
+            // What cannot be looked at here is looked at when it is due.
+            row.is_none_or(|row| row.is_ok_and(|row| deadlines::ends_in(&row, *second)))
+        })
+    }
+
     /// The rows that wait for a checkpoint, encoded and in order. They count as written until
     /// [`Rows::settle_written`].
     pub fn take_dirty(&mut self) -> Vec<(RowKey, Option<Vec<u8>>)> {
@@ -323,8 +386,10 @@ impl Rows {
         taken
     }
 
-    /// After the rows of [`Rows::take_dirty`] reached the disk (or not: then they stay dirty).
+    /// After the rows of [`Rows::take_dirty`] and the entries of [`Rows::take_deadlines`] reached
+    /// the disk (or not: then they stay dirty).
     pub fn settle_written(&mut self, reached: bool) {
+        self.deadlines.settle(reached);
         let (mut bytes, mut dirty_bytes) = (self.bytes, self.dirty_bytes);
         self.table.retain(|packed| {
             if packed.state() != State::Written {

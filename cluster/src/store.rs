@@ -51,12 +51,19 @@ pub enum StoreError {
     Stopped(String),
 }
 
+/// A second in unix time by whose beginning a sibling of the row has expired.
+pub type Due = (u64, RowKey);
+
 /// Rows and copies on their way to the disk, in one atomic batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Rows by slot and key, ascending; `None` removes one.
     pub rows: Vec<(Slot, RowKey, Option<Vec<u8>>)>,
-    /// What is known of a copy beside its rows; `None` removes the copy and all its rows.
+    /// Which rows of a slot end by when, for [`Store::deadlines`]; `false` removes an entry. An
+    /// entry may come up more than once: the last one holds.
+    pub deadlines: Vec<(Slot, Due, bool)>,
+    /// What is known of a copy beside its rows; `None` removes the copy with its rows and
+    /// deadlines.
     pub copies: Vec<(Slot, Option<Vec<u8>>)>,
     /// What the node knows beside its copies, if that changed.
     pub node: Option<Vec<u8>>,
@@ -91,6 +98,19 @@ pub trait Store: Send + Sync {
         after: Option<&RowKey>,
         rows_max: usize,
     ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError>;
+
+    /// Entries of a slot's index of deadlines as of the last checkpoint, ascending from the first
+    /// one after `after` (from the first one at all if `None`), at most `max` of them and about
+    /// 1 MiB; none if there are no more.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] or [`StoreError::Damaged`].
+    fn deadlines(
+        &self,
+        slot: Slot,
+        after: Option<&Due>,
+        max: usize,
+    ) -> Result<Vec<Due>, StoreError>;
 
     /// Appends one redo record. When it returns, the record survives the end of the process.
     ///

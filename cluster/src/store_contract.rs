@@ -2,6 +2,8 @@
 //!
 //! A store's own tests call [`check`]; what only a crash shows is tested where crashes are made.
 
+mod deadlines;
+
 use crate::id::PartitionId;
 use crate::limits::{ELEMENT_BYTES_MAX, KEY_BYTES_MAX, ROWS_BYTES_MAX};
 use crate::row_key::RowKey;
@@ -40,6 +42,14 @@ const CLAIMS: &[(&str, Check)] = &[
     (
         "a removed copy takes its own rows along",
         removed_copy_takes_its_rows,
+    ),
+    (
+        "deadlines come ascending and are as last told",
+        deadlines::are_ascending,
+    ),
+    (
+        "a removed copy takes its own deadlines along",
+        deadlines::go_with_their_copy,
     ),
     (
         "copies come ascending and the node's bytes stay",
@@ -216,6 +226,7 @@ fn all_comes_back(open: &mut OpenDisk) {
     let slot = slot(3, 4);
     let part = Checkpoint {
         rows: vec![put(slot, 5, b"row")],
+        deadlines: vec![],
         copies: vec![(slot, Some(b"copy".to_vec()))],
         node: Some(b"node".to_vec()),
     };
@@ -238,6 +249,7 @@ fn parts_are_idempotent(open: &mut OpenDisk) {
     let slot = slot(3, 4);
     let part = Checkpoint {
         rows: vec![put(slot, 5, b"row"), (slot, key(6), None)],
+        deadlines: vec![],
         copies: vec![(slot, Some(b"copy".to_vec()))],
         node: Some(b"node".to_vec()),
     };
@@ -467,6 +479,7 @@ fn removed_copy_takes_its_rows(open: &mut OpenDisk) {
         // Rows of the same part do not outlive the copy.
         let part = Checkpoint {
             rows: vec![put(gone, 3, b"late"), put(gone, 9, b"late")],
+            deadlines: vec![],
             copies: vec![(gone, None)],
             node: None,
         };
@@ -619,6 +632,7 @@ fn parts_survive_in_order(open: &mut OpenDisk) {
         let slot = slot(2, number);
         let part = Checkpoint {
             rows: vec![put(slot, 1, b"row"), put(slot, 2, b"row")],
+            deadlines: vec![],
             copies: vec![(slot, Some(b"copy".to_vec()))],
             node: Some(number.to_be_bytes().to_vec()),
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use larder_cluster::row_key::RowKey;
-use larder_cluster::store::{Checkpoint, RedoPosition, Slot, Store, StoreError, Stored};
+use larder_cluster::store::{Checkpoint, Due, RedoPosition, Slot, Store, StoreError, Stored};
 
 use parking_lot::Mutex;
 
@@ -60,6 +60,15 @@ impl Store for RocksStore {
         rows_max: usize,
     ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
         self.tables.rows(slot, after, rows_max)
+    }
+
+    fn deadlines(
+        &self,
+        slot: Slot,
+        after: Option<&Due>,
+        max: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.tables.deadlines(slot, after, max)
     }
 
     fn append(&self, redo: &[u8]) -> Result<RedoPosition, StoreError> {

@@ -10,7 +10,7 @@ use std::path::Path;
 use larder_cluster::id::PartitionId;
 use larder_cluster::limits::ROWS_BYTES_MAX;
 use larder_cluster::row_key::RowKey;
-use larder_cluster::store::{Checkpoint, RedoPosition, Slot, StoreError, Stored};
+use larder_cluster::store::{Checkpoint, Due, RedoPosition, Slot, StoreError, Stored};
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, Error, ErrorKind, LogLevel, Options,
     ReadOptions, WriteBatch, WriteOptions,
@@ -21,6 +21,7 @@ const NODE: u8 = 1;
 const FORGOTTEN: u8 = 2;
 const COPY: u8 = 3;
 const ROW: u8 = 4;
+const DEADLINE: u8 = 5;
 
 const SLOT_BYTES: usize = 7;
 
@@ -96,6 +97,38 @@ impl Tables {
         Ok(found)
     }
 
+    pub(crate) fn deadlines(
+        &self,
+        slot: Slot,
+        after: Option<&Due>,
+        max: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        let first = match after {
+            None => slot_bytes(DEADLINE, slot).to_vec(),
+            Some(due) => {
+                let mut bytes = due_bytes(slot, due);
+                bytes.push(0);
+                bytes
+            }
+        };
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        let mut entries = self
+            .db
+            .raw_iterator_opt(scan_options(&after_slot(DEADLINE, slot)));
+        entries.seek(first);
+        while let Some(entry) = entries.key() {
+            if found.len() == max || bytes >= ROWS_BYTES_MAX {
+                return Ok(found);
+            }
+            bytes += entry.len();
+            found.push(due_from_bytes(entry)?);
+            entries.next();
+        }
+        entries.status().map_err(store_error)?;
+        Ok(found)
+    }
+
     pub(crate) fn write(&self, part: &Checkpoint) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         let mut bytes = Vec::new();
@@ -108,13 +141,23 @@ impl Tables {
                 None => batch.delete(&bytes),
             }
         }
+        for (slot, due, is_there) in &part.deadlines {
+            let bytes = due_bytes(*slot, due);
+            if *is_there {
+                batch.put(bytes, []);
+            } else {
+                batch.delete(bytes);
+            }
+        }
         // After the rows: a removed copy takes those of the same part along.
         for (slot, copy) in &part.copies {
             match copy {
                 Some(copy) => batch.put(slot_bytes(COPY, *slot), copy),
                 None => {
                     batch.delete(slot_bytes(COPY, *slot));
-                    batch.delete_range(slot_bytes(ROW, *slot), after_slot(ROW, *slot));
+                    for kind in [ROW, DEADLINE] {
+                        batch.delete_range(slot_bytes(kind, *slot), after_slot(kind, *slot));
+                    }
                 }
             }
         }
@@ -185,6 +228,23 @@ fn row_bytes(slot: Slot, key: &RowKey) -> Vec<u8> {
     bytes.extend_from_slice(&slot_bytes(ROW, slot));
     key.write_ordered(&mut bytes);
     bytes
+}
+
+fn due_bytes(slot: Slot, (second, key): &Due) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SLOT_BYTES + 8 + key.heap_bytes());
+    bytes.extend_from_slice(&slot_bytes(DEADLINE, slot));
+    bytes.extend_from_slice(&second.to_be_bytes());
+    key.write_ordered(&mut bytes);
+    bytes
+}
+
+fn due_from_bytes(bytes: &[u8]) -> Result<Due, StoreError> {
+    let rest = bytes.get(SLOT_BYTES..).unwrap_or(&[]);
+    let due = rest.split_first_chunk().and_then(|(second, key)| {
+        let key = RowKey::from_ordered(key).ok()?;
+        Some((u64::from_be_bytes(*second), key))
+    });
+    due.ok_or_else(|| StoreError::Damaged("the key of a deadline".to_owned()))
 }
 
 /// A scan serves handoff and loads of whole objects, which are kept decoded: its blocks would only

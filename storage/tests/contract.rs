@@ -54,6 +54,10 @@ fn rocks_answers_as_memory_does() {
                         "seed {seed}"
                     );
                     assert_eq!(rocks.row(slot, &key), memory.row(slot, &key), "seed {seed}");
+                    let after = (numbers.below(8), key);
+                    let found = rocks.deadlines(slot, Some(&after), rows_max);
+                    let wanted = memory.deadlines(slot, Some(&after), rows_max);
+                    assert_eq!(found, wanted, "seed {seed}");
                 }
             }
         }
@@ -81,7 +85,16 @@ fn random_part(numbers: &mut Numbers) -> Checkpoint {
     let copy = (numbers.below(4) > 0).then(|| vec![numbers.below(256) as u8]);
     let copies = vec![(random_slot(numbers), copy)];
     let node = (numbers.below(5) == 0).then(|| vec![numbers.below(256) as u8]);
-    Checkpoint { rows, copies, node }
+    let deadlines = (0..numbers.below(20)).map(|_| {
+        let due = (numbers.below(8), key(numbers.below(8)));
+        (random_slot(numbers), due, numbers.below(3) > 0)
+    });
+    Checkpoint {
+        deadlines: deadlines.collect(),
+        rows,
+        copies,
+        node,
+    }
 }
 
 fn finish(rocks: &dyn Store, memory: &dyn Store, numbers: &mut Numbers) {

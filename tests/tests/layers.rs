@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "larder-tests",
         &[
             "larder-server",
+            "larder-storage",
             "larder-commands",
             "larder-cluster",
             "larder-crdt",

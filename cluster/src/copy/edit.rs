@@ -149,11 +149,12 @@ impl Copy {
         let now_ms = env.now.unix_ms;
         let mut outcome = None;
         let mut dots = SmallVec::new();
-        let mut lost = Vec::new();
+        let (mut lost, mut had_expired) = (Vec::new(), false);
         let resets = &mut self.resets;
         let group = &mut group;
         self.rows.update(env.store, key, |row| {
             let expired = row.drop_expired(now_ms);
+            had_expired = expired;
             // Who writes to a document may have seen less of it than is here.
             let is_document = |sibling: &Sibling| matches!(sibling.value, Value::Document(_));
             let has_document = row.siblings().iter().any(is_document);
@@ -193,6 +194,7 @@ impl Copy {
             });
         }
         self.note_change(key, &dots, keeps_log);
+        self.expired += u64::from(had_expired);
         self.note_conflicts(env, key, lost);
         Ok(outcome.expect("update calls its closure once"))
     }

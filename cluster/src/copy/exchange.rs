@@ -283,10 +283,10 @@ impl Copy {
     ) -> Result<bool, StoreError> {
         let slot = self.rows.slot();
         let (clock, resets, now_ms) = (&self.clock, &mut self.resets, env.now.unix_ms);
-        let (mut changed, mut lost) = (false, Vec::new());
+        let (mut changed, mut expired, mut lost) = (false, false, Vec::new());
         self.rows.update(env.store, &change.key, |mine| {
             let mut row = Row::join(mine, clock, &change.row, their_clock);
-            row.drop_expired(now_ms);
+            expired = row.drop_expired(now_ms);
             changed = row != *mine;
             if changed || !fresh.is_empty() {
                 Self::note_resets(resets, &change.key, &row);
@@ -298,6 +298,7 @@ impl Copy {
             }
             changed
         })?;
+        self.expired += u64::from(expired);
         self.note_conflicts(env, &change.key, lost);
         Ok(changed)
     }

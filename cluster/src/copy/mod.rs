@@ -87,6 +87,8 @@ pub struct Copy {
     pub unsynced: bool,
     /// Whether something but rows changed since the last checkpoint.
     pub changed: bool,
+    /// Rows of which something expired and was dropped here.
+    pub expired: u64,
 }
 
 impl Copy {
@@ -127,6 +129,7 @@ impl Copy {
             touched: BTreeMap::new(),
             unsynced: false,
             changed: false,
+            expired: 0,
         }
     }
 
@@ -228,6 +231,34 @@ impl Copy {
             let entry = JournalEntry::new(env.now.unix_ms, key.clone(), conflict, &actor_of);
             env.journal.note(entry, env.settings.conflicts_max);
         }
+    }
+
+    /// Drops what has expired by now in up to `rows_max` rows: that is a function of their dots, so
+    /// it takes no dot and needs no message. Gives the number of rows that were looked at; those
+    /// that changed are added to `changed`.
+    ///
+    /// # Errors
+    /// What the disk says; the rest is due again.
+    pub fn drop_expired(
+        &mut self,
+        env: &Env<'_>,
+        redo: &mut Writer,
+        rows_max: usize,
+        changed: &mut Vec<RowKey>,
+    ) -> Result<usize, StoreError> {
+        let slot = self.slot();
+        let known = changed.len();
+        let dropped = |key: &RowKey, row: &Row| {
+            record::change(redo, slot, key, &[], row);
+            changed.push(key.clone());
+        };
+        let now_ms = env.now.unix_ms;
+        let outcome = self.rows.drop_expired(env.store, now_ms, rows_max, dropped);
+        for key in changed.iter().skip(known) {
+            self.note_change(key, &[], false);
+            self.expired += 1;
+        }
+        outcome
     }
 
     /// Remembers the resets of a row, so that they are forgotten in time.

@@ -142,7 +142,7 @@ impl Node {
     pub fn counts(&self) -> Counts {
         let mut sum = Counts::default();
         for partition in &self.partitions {
-            sum.add(&partition.lock().counts);
+            sum.add(&partition.lock().counts());
         }
         sum
     }
@@ -371,5 +371,6 @@ impl Counts {
         self.transfers_done += other.transfers_done;
         self.fallbacks_dropped += other.fallbacks_dropped;
         self.mains_dropped += other.mains_dropped;
+        self.expired += other.expired;
     }
 }

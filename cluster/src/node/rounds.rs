@@ -3,13 +3,21 @@
 use super::Node;
 use crate::env::{Env, Now};
 use crate::id::{NodeId, PartitionId};
+use crate::limits::{EXPIRED_ROWS_AT_ONCE, EXPIRED_ROWS_MAX, EXPIRY_INTERVAL_MS};
+use crate::partition::Partition;
 use crate::store::StoreError;
+
+/// What a look at the disk's index of deadlines counts, in expired rows that it finds.
+const LOOK_COST: usize = 16;
 
 /// When the next rounds are due, by the monotonic clock.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     replicate_ms: u64,
     exchange_ms: u64,
+    expire_ms: u64,
+    /// The partition that is looked at first for what has expired.
+    expire_hand: usize,
 }
 
 impl Node {
@@ -24,10 +32,14 @@ impl Node {
         self.expire_suspicions(now);
         self.expire_requests(&env);
         self.poll_swim(now);
-        let (replicate, exchange, next) = {
+        let (replicate, exchange, expire, next) = {
             let mut rounds = self.rounds.lock();
             let replicate = rounds.replicate_ms <= now.monotonic_ms;
             let exchange = rounds.exchange_ms <= now.monotonic_ms;
+            let expire = rounds.expire_ms <= now.monotonic_ms;
+            if expire {
+                rounds.expire_ms = now.monotonic_ms + EXPIRY_INTERVAL_MS;
+            }
             if replicate {
                 rounds.replicate_ms = now.monotonic_ms + settings.replication_interval_ms;
             }
@@ -37,7 +49,11 @@ impl Node {
             (
                 replicate,
                 exchange,
-                rounds.replicate_ms.min(rounds.exchange_ms),
+                expire,
+                rounds
+                    .replicate_ms
+                    .min(rounds.exchange_ms)
+                    .min(rounds.expire_ms),
             )
         };
         let mut outcome = Ok(());
@@ -49,6 +65,9 @@ impl Node {
             self.advance_membership(&env);
             env.view = self.view();
             outcome = outcome.and(self.exchange_round(&env));
+        }
+        if expire {
+            outcome = outcome.and(self.expiry_round(&env));
         }
         outcome.map(|()| next)
     }
@@ -76,6 +95,35 @@ impl Node {
             p.replicate(env, out, &|peer| self.is_crowded(peer))
         })
         .unwrap_or(Ok(()))
+    }
+
+    /// Drops what has expired, a bounded number of rows. The next round begins with the partition
+    /// behind the last one, so that none is favoured.
+    fn expiry_round(&self, env: &Env<'_>) -> Result<(), StoreError> {
+        // What cannot be written down would only pile up.
+        if self.refusal().is_some() {
+            return Ok(());
+        }
+        let begin = self.rounds.lock().expire_hand;
+        let mut left = EXPIRED_ROWS_MAX;
+        let mut partitions: Vec<PartitionId> = env.view.layout.partitions().iter().collect();
+        partitions.rotate_left(begin % self.partitions.len());
+        for (at, partition) in partitions.into_iter().enumerate() {
+            let is_due = |p: &mut Partition| p.is_due(env.now.unix_ms);
+            while left > 0 && self.with_partition(partition, is_due) == Some(true) {
+                let rows_max = left.min(EXPIRED_ROWS_AT_ONCE);
+                let dropped = self.act(env, partition, |p, env, out| {
+                    p.drop_expired(env, out, rows_max)
+                });
+                let dropped = dropped.unwrap_or(Ok(0))?;
+                left = left.saturating_sub(dropped.max(LOOK_COST));
+            }
+            if left == 0 {
+                self.rounds.lock().expire_hand = begin + at + 1;
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn exchange_round(&self, env: &Env<'_>) -> Result<(), StoreError> {

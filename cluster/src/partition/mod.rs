@@ -104,6 +104,8 @@ pub struct Counts {
     pub fallbacks_dropped: u64,
     /// Copies that an old owner handed over.
     pub mains_dropped: u64,
+    /// Rows of which something expired and was dropped.
+    pub expired: u64,
 }
 
 /// One partition on one node.
@@ -191,6 +193,7 @@ impl Partition {
     /// Ends a copy with its rows, clock, log and actor, in this batch (rule 3).
     fn end_copy(&mut self, out: &mut Output, copy: &Copy) {
         crate::record::drop_copy(&mut out.redo, copy.slot());
+        self.counts.expired += copy.expired;
         self.dropped.push(copy.slot());
     }
 
@@ -322,6 +325,51 @@ impl Partition {
             .filter_map(count)
             .max()
             .unwrap_or(0)
+    }
+
+    /// Whether [`Partition::drop_expired`] may find something.
+    #[must_use]
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        let copies = [self.main.as_ref(), self.fallback.as_ref()];
+        let mut copies = copies.into_iter().flatten();
+        copies.any(|copy| copy.rows.is_due(now_ms))
+    }
+
+    /// Drops what has expired by now in up to `rows_max` rows. Gives the number of rows that were
+    /// looked at: fewer than `rows_max` if no more are due.
+    ///
+    /// # Errors
+    /// What the disk says; the rest is due again.
+    pub fn drop_expired(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+        rows_max: usize,
+    ) -> Result<usize, StoreError> {
+        let (mut changed, mut outcome) = (Vec::new(), Ok(0));
+        for copy in [self.main.as_mut(), self.fallback.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            outcome = outcome.and_then(|seen| {
+                let left = rows_max - seen;
+                let looked_at = copy.drop_expired(env, &mut out.redo, left, &mut changed)?;
+                Ok(seen + looked_at)
+            });
+        }
+        self.tell_watchers(out, &changed);
+        outcome
+    }
+
+    /// Its figures.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let copies = [self.main.as_ref(), self.fallback.as_ref()];
+        let expired: u64 = copies.into_iter().flatten().map(|copy| copy.expired).sum();
+        Counts {
+            expired: self.counts.expired + expired,
+            ..self.counts
+        }
     }
 
     /// Appends an encoded log for tests and operators: how much of it there is.

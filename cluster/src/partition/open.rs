@@ -178,6 +178,9 @@ impl Partition {
             .flatten()
         {
             let slot = copy.slot();
+            let deadlines = copy.rows.take_deadlines().into_iter();
+            part.deadlines
+                .extend(deadlines.map(|(due, is_there)| (slot, due, is_there)));
             let rows = copy.rows.take_dirty();
             if std::mem::take(&mut copy.changed) || !rows.is_empty() {
                 let mut writer = larder_crdt::Writer::new();

@@ -292,6 +292,47 @@ impl World {
         String::from_utf8_lossy(&self.ask(at, &words)).into_owned()
     }
 
+    /// Writes a checkpoint of a node, and lets go what it has in memory as far as that can be.
+    pub(crate) fn checkpoint(&self, at: usize) {
+        let node = &self.nodes[at];
+        let commit = || {
+            let effects = node.commit()?;
+            self.send(node.id(), effects.sends);
+            Ok(())
+        };
+        commit().expect("memory does not fail");
+        let position = node.redo_end();
+        node.checkpoint(&commit).expect("memory does not fail");
+        let finished = node.store().finish_checkpoint(position);
+        finished.expect("memory does not fail");
+        let kept = (*node.settings()).clone();
+        node.set_settings(Settings {
+            cache_bytes_max: 0,
+            ..kept.clone()
+        });
+        // What was used lately stays until the second time.
+        node.evict();
+        node.evict();
+        node.set_settings(kept);
+    }
+
+    /// Opens a node anew from its disk, as after `kill -9`, and links it again.
+    pub(crate) fn restart(&mut self, at: usize) {
+        let old = &self.nodes[at];
+        let (store, run) = (Arc::clone(old.store()), old.run() + (1 << 32));
+        let commands = Commands::new(ContextKey::from_secret(b"secret"));
+        let opened = Node::open(
+            store,
+            Arc::new(commands),
+            Settings::default(),
+            None,
+            run,
+            self.now(),
+        );
+        self.nodes[at] = opened.expect("its own disk");
+        self.heal();
+    }
+
     /// The node at a position.
     pub(crate) fn node(&self, at: usize) -> &Node {
         &self.nodes[at]

@@ -134,6 +134,11 @@ pub static NODE_ROWS: &[Row<Runtime>] = &[
         |runtime| runtime.node.counts().transfers_done,
     ),
     counter(
+        "larder_expired_total",
+        "Keys of which something expired and was dropped here.",
+        |runtime| runtime.node.counts().expired,
+    ),
+    counter(
         "larder_value_conflicts_total",
         "Strings that lost against a concurrent one here.",
         |runtime| runtime.node.journal().noted(ConflictKind::Value),

@@ -31,7 +31,7 @@ pub(crate) fn part(hash: u64, row: &[u8]) -> Checkpoint {
     Checkpoint {
         rows: vec![(SLOT, key(hash), Some(row.to_vec()))],
         copies: vec![(SLOT, Some(row.to_vec()))],
-        node: None,
+        ..Checkpoint::default()
     }
 }
 

@@ -180,12 +180,8 @@ pub(super) fn stats(server: &Server, lines: &mut Lines) {
     for field in ["sync_full", "sync_partial_ok", "sync_partial_err"] {
         lines.add(field, 0);
     }
-    for field in [
-        "expired_keys",
-        "expired_stale_perc",
-        "evicted_keys",
-        "evicted_clients",
-    ] {
+    lines.add("expired_keys", server.runtime.node.counts().expired);
+    for field in ["expired_stale_perc", "evicted_keys", "evicted_clients"] {
         lines.add(field, 0);
     }
     lines.add("keyspace_hits", totals.hits);
