@@ -153,6 +153,17 @@ impl Rows {
         Ok(row)
     }
 
+    /// Looks at the row without element of a key with this hash, if it is in memory: for its effect
+    /// on the processor's cache.
+    #[must_use]
+    #[inline]
+    pub fn touch(&self, hash: u64) -> u8 {
+        let found = self
+            .table
+            .find(mix(self.seed, hash, b""), |packed| packed.has_hash(hash));
+        found.map_or(0, Packed::touch)
+    }
+
     /// Makes sure that the row can be had without the disk.
     ///
     /// # Errors

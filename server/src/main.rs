@@ -26,12 +26,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let threads = loaded.settings.io_threads.map(usize::from);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match loaded.settings.io_threads {
+        Some(threads) => usize::from(threads),
+        None => processors.saturating_sub(1).max(1),
+    };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads {
-        builder.worker_threads(threads);
-    }
-    let runtime = match builder.enable_all().build() {
+    let runtime = match builder.worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("larder-server: {error}");

@@ -72,7 +72,9 @@ impl Node {
             match self.store.append(&redo) {
                 Ok(position) => {
                     self.redo_end.store(position.0, Ordering::Release);
-                    self.commit.lock().refused = None;
+                    if self.refused.swap(false, Ordering::AcqRel) {
+                        self.commit.lock().refused = None;
+                    }
                 }
                 Err(error) => {
                     let mut commit = self.commit.lock();
@@ -87,6 +89,7 @@ impl Node {
                     commit.answers = answers;
                     commit.sync_wanted |= sync_wanted;
                     commit.refused = Some(error.clone());
+                    self.refused.store(true, Ordering::Release);
                     return Err(error);
                 }
             }
@@ -117,6 +120,9 @@ impl Node {
     /// Why commands that write are refused now, if they are.
     #[must_use]
     pub fn refusal(&self) -> Option<StoreError> {
+        if !self.refused.load(Ordering::Acquire) {
+            return None;
+        }
         self.commit.lock().refused.clone()
     }
 

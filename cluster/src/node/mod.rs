@@ -16,6 +16,7 @@ mod requests;
 mod rounds;
 mod state;
 mod swim;
+mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Node {
     links: Mutex<Links>,
     requests: Mutex<Requests>,
     commit: Mutex<Commit>,
+    /// Whether the last append was refused: `commit` says why.
+    refused: AtomicBool,
     /// Held while a commit is appended, so that redo keeps the order of the changes.
     appending: Mutex<()>,
     dirty: Mutex<BTreeSet<PartitionId>>,

@@ -104,6 +104,7 @@ impl Node {
             links: Mutex::new(Links::default()),
             requests: Mutex::new(Requests::of_run(run)),
             commit: Mutex::new(Commit::default()),
+            refused: AtomicBool::new(false),
             appending: Mutex::new(()),
             dirty: Mutex::new(BTreeSet::new()),
             rounds: Mutex::new(Rounds::default()),

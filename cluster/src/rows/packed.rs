@@ -97,6 +97,18 @@ impl Packed {
         bytes.map_or(0, u64::from_be_bytes)
     }
 
+    /// Whether it is a row of a key with this hash.
+    #[inline]
+    pub(super) fn has_hash(&self, hash: u64) -> bool {
+        self.hash() == hash
+    }
+
+    /// Its last byte: who asks for it has all of a small row in the cache.
+    #[inline]
+    pub(super) fn touch(&self) -> u8 {
+        self.0.last().copied().unwrap_or(0)
+    }
+
     /// The rest of the name, and the encoded row behind it.
     fn split(&self) -> (&[u8], &[u8]) {
         let mut reader = Reader::new(self.0.get(NAME_AT..).unwrap_or_default());

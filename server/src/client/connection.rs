@@ -17,6 +17,7 @@ use larder_commands::reply::{Protocol, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::ahead::{Ahead, End};
 use super::info::ClientInfo;
 use super::replies::Awaited;
 use super::step::{Batch, Step};
@@ -60,6 +61,7 @@ pub struct Connection {
     /// What it watches, if anything.
     pub watches: Option<Box<Watches>>,
     parser: RequestParser,
+    ahead: Ahead,
     /// Replies that come from elsewhere: where they stand among the bytes of `reply`.
     pub(super) pending: VecDeque<Awaited>,
 }
@@ -101,6 +103,7 @@ impl Connection {
             written: Written::default(),
             watches: None,
             parser: RequestParser::new(),
+            ahead: Ahead::default(),
             pending: VecDeque::new(),
         }
     }
@@ -205,33 +208,76 @@ impl Connection {
             return ran;
         }
         let server = self.server.clone();
+        let node = &server.runtime.node;
+        let core = node.settings();
+        let env = node.env(&core, server.runtime.clock.now());
+        let mut batch = Batch::new(&server, &env);
+        self.info
+            .active_ms
+            .store(env.now.unix_ms, Ordering::Relaxed);
         let mut parser = std::mem::take(&mut self.parser);
-        let mut batch = Batch::new(&server);
-        self.info.active_ms.store(batch.now_ms(), Ordering::Relaxed);
-        loop {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        while !self.must_stop(&ran) {
             let limits = RequestLimits {
                 args_max: ARGS_MAX,
                 arg_bytes_max: batch.settings.proto_max_bulk_len.0 as usize,
                 authenticated: self.authenticated,
             };
-            let length = match parser.parse(input, &limits) {
-                Ok(Some(length)) => length,
-                Ok(None) => break,
-                Err(error) => {
+            let end = ahead.fill(&mut parser, input, &limits, server.partitions);
+            if ahead.places().len() > 1 {
+                node.warm(ahead.places());
+            }
+            batch.begin_group();
+            let consumed = self.run_group(&mut ahead, &parser, input, &mut batch, &mut ran);
+            if self.must_stop(&ran) {
+                // What was parsed behind it will be parsed again.
+                parser.forget();
+            }
+            input.advance(consumed);
+            match end {
+                End::Full => {}
+                End::Incomplete => break,
+                End::Broken(_) if self.must_stop(&ran) => {}
+                End::Broken(error) => {
                     server.metrics.protocol_errors.add(1);
                     CommandError::from(error).write_to(&mut self.reply);
                     ran.closes = true;
                     ran.replies += 1;
-                    break;
                 }
+            }
+        }
+        ran.wrote = batch.wrote;
+        batch.finish();
+        self.parser = parser;
+        self.ahead = ahead;
+        ran
+    }
+
+    /// Whether what was run so far is to be answered before anything else.
+    fn must_stop(&self, ran: &Ran) -> bool {
+        ran.alone.is_some() || ran.closes || ran.more
+    }
+
+    /// Runs a group of requests, or its beginning; says how many bytes of `input` that was.
+    fn run_group(
+        &mut self,
+        ahead: &mut Ahead,
+        parser: &RequestParser,
+        input: &[u8],
+        batch: &mut Batch<'_>,
+        ran: &mut Ran,
+    ) -> usize {
+        let mut consumed = 0;
+        for index in 0..ahead.len() {
+            let Some((args, planned, end)) = ahead.get(index, parser, input) else {
+                break;
             };
-            let args = parser.args(input);
-            if !args.is_empty() {
+            if let Some(planned) = planned {
                 let before = self.reply.len();
-                let step = if length < aside::LARGE_BYTES {
-                    self.step(args, &mut batch)
+                let step = if end - consumed < aside::LARGE_BYTES {
+                    self.step(args, planned, batch)
                 } else {
-                    aside::run(|| self.step(args, &mut batch))
+                    aside::run(|| self.step(args, planned, batch))
                 };
                 ran.replies += 1;
                 match step {
@@ -244,20 +290,14 @@ impl Connection {
                     Step::Close => ran.closes = true,
                 }
             }
-            input.advance(length);
-            if ran.alone.is_some() || ran.closes {
-                break;
-            }
-            if self.reply.len() > REPLY_BYTES_PER_WRITE || self.pending.len() >= PENDING_REPLIES_MAX
-            {
-                ran.more = true;
+            consumed = end;
+            ran.more |= self.reply.len() > REPLY_BYTES_PER_WRITE
+                || self.pending.len() >= PENDING_REPLIES_MAX;
+            if self.must_stop(ran) {
                 break;
             }
         }
-        ran.wrote = batch.wrote;
-        batch.finish();
-        self.parser = parser;
-        ran
+        consumed
     }
 
     /// Drops the reply that was appended since the buffer had `before` bytes, if CLIENT REPLY says

@@ -1,5 +1,6 @@
 //! Clients: connections, and the commands that they send.
 
+mod ahead;
 mod connection;
 mod fetch;
 mod info;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use larder_cluster::env::{Env, Now, Settings as CoreSettings};
+use larder_cluster::env::{Env, Now};
 use larder_cluster::id::PartitionId;
 use larder_cluster::node::{LocalCall, Route};
 use larder_cluster::partition::Output;
@@ -47,10 +47,9 @@ pub(super) struct Batch<'a> {
     pub settings: Arc<Settings>,
     /// Whether anything may have been changed.
     pub wrote: bool,
-    core: Arc<CoreSettings>,
     server: &'a Server,
+    env: &'a Env<'a>,
     out: Output,
-    now: Now,
     /// How many commands there were.
     commands: u64,
     /// Reads that found their key, and those that did not.
@@ -63,14 +62,13 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(server: &'a Server) -> Self {
+    pub(super) fn new(server: &'a Server, env: &'a Env<'a>) -> Self {
         Self {
             settings: server.settings(),
             wrote: false,
-            core: server.runtime.node.settings(),
             server,
+            env,
             out: Output::default(),
-            now: server.runtime.clock.now(),
             commands: 0,
             hits: 0,
             misses: 0,
@@ -99,18 +97,22 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Unix time in milliseconds.
-    #[must_use]
-    pub(super) fn now_ms(&self) -> u64 {
-        self.now.unix_ms
+    /// The next command begins now: what was read before is nobody's time.
+    pub(super) fn begin_group(&mut self) {
+        self.lap = Instant::now();
     }
 }
 
 impl Connection {
     /// Runs one request. `args` is not empty.
-    pub(super) fn step(&mut self, args: Args<'_>, batch: &mut Batch<'_>) -> Step {
+    pub(super) fn step(
+        &mut self,
+        args: Args<'_>,
+        planned: Result<Plan, CommandError>,
+        batch: &mut Batch<'_>,
+    ) -> Step {
         batch.commands += 1;
-        let planned = match plan(args, self.partitions()) {
+        let planned = match planned {
             Ok(planned) => planned,
             Err(error) => return self.fail(&error),
         };
@@ -209,7 +211,6 @@ impl Connection {
         let access = planned.access();
         if is_simple(planned, &batch.settings) {
             let node = &batch.server.runtime.node;
-            let env: Env<'_> = node.env(&batch.core, batch.now);
             let call = LocalCall {
                 partitions: &planned.partitions,
                 access,
@@ -218,7 +219,7 @@ impl Connection {
             let (commands, reply, database) =
                 (&self.server.commands, &mut self.reply, self.database);
             let before = reply.len();
-            let ran = node.run_local(&env, &mut batch.out, &call, |transaction| {
+            let ran = node.run_local(batch.env, &mut batch.out, &call, |transaction| {
                 commands.run(planned, args, database, false, transaction, reply);
             });
             match ran {
@@ -254,7 +255,7 @@ impl Connection {
 
     /// A command whose keys are not all ready here, or that waits for other replicas.
     fn step_away(&mut self, args: Args<'_>, planned: &Plan, batch: &mut Batch<'_>) -> Step {
-        if self.is_scattered(&planned.partitions, batch.now) {
+        if self.is_scattered(&planned.partitions, batch.env.now) {
             return Step::Alone;
         }
         let request = self.request(args, planned, &batch.settings);

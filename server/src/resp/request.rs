@@ -162,6 +162,20 @@ impl RequestParser {
         }
     }
 
+    /// Where the arguments of the complete request stand among its bytes; `None` if it was one in a
+    /// line, as the words of that are the parser's.
+    #[inline]
+    #[must_use]
+    pub fn ranges(&self) -> Option<&[ArgRange]> {
+        (self.stage != Stage::LineDone).then_some(&self.ranges)
+    }
+
+    /// Forgets what it has read of requests that are to be parsed again.
+    pub fn forget(&mut self) {
+        self.restart();
+        (self.searched, self.missing, self.arriving) = (0, 0, None);
+    }
+
     /// As [`RequestParser::args`], taking over the bytes without copying them.
     #[must_use]
     pub fn take_args(&mut self, request: Bytes) -> OwnedArgs {
