@@ -130,8 +130,10 @@ impl Copy {
             keeps_log,
             mut group,
         } = context;
-        // A missing row must be found missing before a counter is used up.
-        self.rows.load(env.store, key)?;
+        if !self.signs_already() {
+            // A disk that fails must be found to do so before a name is used up.
+            self.rows.load(env.store, key)?;
+        }
         let signer = self.ensure_signer(env, stint, redo);
         let actor = self.document_actor(env, stint);
         let shared = group

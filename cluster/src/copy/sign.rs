@@ -36,6 +36,13 @@ impl Copy {
         Actor::of_run(run, own | DOCUMENT_STINT)
     }
 
+    /// Whether it can sign without minting anything.
+    pub(super) fn signs_already(&self) -> bool {
+        let signer = self.signer;
+        self.document_stint.is_some()
+            && signer.is_some_and(|signer| signer.next < COUNTER_MAX - RESERVE)
+    }
+
     /// Mints the copy's actor if it has none, or if the counter has come to its end; `stint` counts
     /// the actors of this partition in this run.
     pub(super) fn ensure_signer(

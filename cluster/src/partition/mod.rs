@@ -403,15 +403,16 @@ impl Partition {
             })
     }
 
-    /// Frees about `bytes` of decoded rows that are on the disk; says how many were freed.
-    pub fn evict(&mut self, bytes: usize) -> usize {
+    /// Frees about `bytes` of rows that are on the disk; says how many were freed. See
+    /// [`crate::rows::Rows::evict`].
+    pub fn evict(&mut self, bytes: usize, thoroughly: bool) -> usize {
         let staged = self.staged.as_mut().map(|staged| &mut staged.copy);
         let copies = [self.main.as_mut(), self.fallback.as_mut(), staged];
         copies.into_iter().flatten().fold(0, |freed, copy| {
             if freed >= bytes {
                 freed
             } else {
-                freed + copy.rows.evict(bytes - freed)
+                freed + copy.rows.evict(bytes - freed, thoroughly)
             }
         })
     }
