@@ -12,7 +12,7 @@ use larder_cluster::limits::ROWS_BYTES_MAX;
 use larder_cluster::row_key::RowKey;
 use larder_cluster::store::{Checkpoint, Due, RedoPosition, Slot, StoreError, Stored};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Error, ErrorKind, LogLevel, Options,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Env, Error, ErrorKind, LogLevel, Options,
     ReadOptions, WriteBatch, WriteOptions,
 };
 
@@ -24,6 +24,8 @@ const ROW: u8 = 4;
 const DEADLINE: u8 = 5;
 
 const SLOT_BYTES: usize = 7;
+/// Rows from this length on stand in files of their own.
+const BLOB_BYTES_MIN: u64 = 512;
 
 /// How much memory the tables take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,13 @@ pub(crate) struct Tables {
 
 impl Tables {
     pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Self, StoreError> {
-        let db = DB::open(&options(settings), path).map_err(store_error)?;
+        let mut options = options(settings);
+        let mut env = Env::new().map_err(store_error)?;
+        // Clients come first: a checkpoint's rows are safe in the redo meanwhile.
+        env.lower_thread_pool_cpu_priority();
+        env.lower_high_priority_thread_pool_cpu_priority();
+        options.set_env(&env);
+        let db = DB::open(&options, path).map_err(store_error)?;
         let mut without_log = WriteOptions::default();
         without_log.disable_wal(true);
         Ok(Self { db, without_log })
@@ -280,7 +288,8 @@ fn write_options(options: &mut Options, settings: &Settings) {
     options.set_bytes_per_sync(1 << 20);
     // A checkpoint runs far ahead of compaction before it is slowed down, and is never stopped for
     // as long as the default's 36 files take: reads ask the filters of at most 24 files meanwhile.
-    options.set_level_zero_file_num_compaction_trigger(4);
+    // Eight files, or two full checkpoints, share one rewriting of the level below.
+    options.set_level_zero_file_num_compaction_trigger(8);
     options.set_level_zero_slowdown_writes_trigger(24);
     options.set_level_zero_stop_writes_trigger(48);
 }
@@ -292,6 +301,14 @@ fn file_options(options: &mut Options) {
     options.set_target_file_size_base(64 << 20);
     options.set_target_file_size_multiplier(2);
     options.set_max_open_files(512);
+    // Long rows stand in files of their own, which compaction leaves alone until a quarter of the
+    // oldest is garbage; the tables that it rewrites, and that a search goes through, stay small.
+    options.set_enable_blob_files(true);
+    options.set_min_blob_size(BLOB_BYTES_MIN);
+    options.set_blob_compression_type(DBCompressionType::Lz4);
+    options.set_enable_blob_gc(true);
+    options.set_blob_gc_age_cutoff(0.5);
+    options.set_blob_gc_force_threshold(0.5);
     // RocksDB's own text log is for its developers: errors reach ours.
     options.set_log_level(LogLevel::Warn);
     options.set_keep_log_file_num(2);
