@@ -46,8 +46,9 @@ pub struct Effects {
     pub sync_wanted: bool,
 }
 
-/// Partitions of which one part of a checkpoint is written at a time.
-const PARTITIONS_PER_PART: usize = 16;
+/// Partitions of which one part of a checkpoint is written at a time: each part syncs the redo
+/// first, and has all its rows in memory twice.
+const PARTITIONS_PER_PART: usize = 128;
 
 impl Node {
     /// Appends to the disk what has been changed since the last commit, by whichever thread, and
@@ -197,20 +198,21 @@ impl Node {
         })
     }
 
-    /// Frees memory of decoded rows until they take at most the setting's bytes, as far as they are
-    /// on the disk.
+    /// Frees memory of rows until they take at most the setting's bytes, as far as they are on the
+    /// disk: all that can be squeezed is, before any is evicted that was squeezed.
     pub fn evict(&self) {
         let budget = self.settings().cache_bytes_max;
         let mut total: usize = self.cached_bytes();
         // Each call goes on behind the partition where the last one ended, so that none is
         // favoured.
-        for _ in 0..self.partitions.len() {
+        for turn in 0..2 * self.partitions.len() {
             if total <= budget {
                 return;
             }
             let hand = self.evict_hand.fetch_add(1, Ordering::Relaxed);
             if let Some(partition) = self.partitions.get(hand % self.partitions.len()) {
-                total -= partition.lock().evict(total - budget);
+                let thoroughly = turn >= self.partitions.len();
+                total -= partition.lock().evict(total - budget, thoroughly);
             }
         }
     }

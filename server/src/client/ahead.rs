@@ -17,14 +17,22 @@ use crate::resp::request::{ProtocolError, RequestLimits, RequestParser};
 const GROUP_MAX: usize = 16;
 
 /// A request of a group.
-pub(super) struct Ready {
+struct Ready {
     /// Where it stands in the input.
     start: usize,
     end: usize,
     /// Its arguments among those of the group; none if the parser holds them.
     ranges: Option<(usize, usize)>,
+    planned: Option<Result<Plan, CommandError>>,
+}
+
+/// A request on its way to be run.
+pub(super) struct Taken<'a> {
+    pub(super) args: Args<'a>,
     /// What it is; `None` for a request without arguments.
     pub(super) planned: Option<Result<Plan, CommandError>>,
+    /// Where the next one begins.
+    pub(super) end: usize,
 }
 
 /// The group that is parsed next.
@@ -107,19 +115,23 @@ impl Ahead {
         &self.places
     }
 
-    /// The arguments of a request, what it is, and where the next one begins.
+    /// A request of the group, once.
     pub(super) fn get<'a>(
         &'a mut self,
         index: usize,
         parser: &'a RequestParser,
         input: &'a [u8],
-    ) -> Option<(Args<'a>, Option<Result<Plan, CommandError>>, usize)> {
+    ) -> Option<Taken<'a>> {
         let ready = self.requests.get_mut(index)?;
         let request = input.get(ready.start..ready.end).unwrap_or_default();
         let args = match ready.ranges {
             Some((from, to)) => Args::new(request, self.ranges.get(from..to).unwrap_or_default()),
             None => parser.args(request),
         };
-        Some((args, ready.planned.take(), ready.end))
+        Some(Taken {
+            args,
+            planned: ready.planned.take(),
+            end: ready.end,
+        })
     }
 }

@@ -17,7 +17,7 @@ use larder_commands::reply::{Protocol, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::ahead::{Ahead, End};
+use super::ahead::{Ahead, End, Taken};
 use super::info::ClientInfo;
 use super::replies::Awaited;
 use super::step::{Batch, Step};
@@ -269,7 +269,7 @@ impl Connection {
     ) -> usize {
         let mut consumed = 0;
         for index in 0..ahead.len() {
-            let Some((args, planned, end)) = ahead.get(index, parser, input) else {
+            let Some(Taken { args, planned, end }) = ahead.get(index, parser, input) else {
                 break;
             };
             if let Some(planned) = planned {
@@ -339,6 +339,7 @@ impl Connection {
         let runtime = &self.server.runtime;
         tokio::task::yield_now().await;
         runtime.commit()?;
+        runtime.has_room().await;
         if runtime.syncs_always() {
             runtime.synced().await
         } else {

@@ -19,7 +19,11 @@ const SYNC_SELDOM: Duration = Duration::from_secs(30);
 /// How often the writer looks whether there is something to do.
 const WRITER_EVERY: Duration = Duration::from_millis(100);
 /// How much redo may pile up before a checkpoint: it bounds the time of opening.
-const REDO_BYTES_MAX: u64 = 128 << 20;
+const REDO_BYTES_MAX: u64 = 256 << 20;
+/// How much redo there may be at all: commands that write wait then.
+const REDO_BYTES_STOP: u64 = 2 * REDO_BYTES_MAX;
+/// How often the node looks how much that is.
+const ROOM_EVERY: Duration = Duration::from_millis(50);
 /// How old a change may become before a checkpoint takes it, if the node has little to do.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
@@ -90,14 +94,37 @@ fn sync_loop(runtime: &Runtime, stop: &AtomicBool) {
 }
 
 fn poll_loop(runtime: &Runtime, stop: &AtomicBool) {
+    let mut looked = Instant::now();
     while !stop.load(Ordering::Acquire) {
         let next = runtime.poll();
+        if looked.elapsed() >= ROOM_EVERY {
+            runtime.note_room();
+            looked = Instant::now();
+        }
         let wait = next.saturating_sub(runtime.clock.now().monotonic_ms).max(1);
-        std::thread::park_timeout(Duration::from_millis(wait));
+        std::thread::park_timeout(Duration::from_millis(wait).min(ROOM_EVERY));
+    }
+    // Whoever still waits is answered before the node ends.
+    runtime.room.send_replace(true);
+}
+
+/// Whether so much waits for a checkpoint that commands that write must wait for it.
+fn is_full(dirty: usize, cache: usize, redo: u64) -> bool {
+    dirty > cache / 8 * 7 || redo > REDO_BYTES_STOP
+}
+
+/// Clients come first: what waits for a checkpoint is safe in the redo. When too much of it waits,
+/// commands that write wait for the writer, see [`Runtime::has_room`].
+fn yield_to_clients() {
+    let lowest = 19;
+    let me = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(me), lowest) {
+        tracing::warn!(%error, "checkpoints run at the priority of clients");
     }
 }
 
 fn write_loop(runtime: &Runtime, stop: &AtomicBool) {
+    yield_to_clients();
     let mut last = Instant::now();
     while !stop.load(Ordering::Acquire) {
         std::thread::park_timeout(WRITER_EVERY);
@@ -106,7 +133,11 @@ fn write_loop(runtime: &Runtime, stop: &AtomicBool) {
         let redo = runtime.store.redo_bytes();
         let old = last.elapsed() >= CHECKPOINT_EVERY && redo > 0;
         if redo > REDO_BYTES_MAX || dirty > cache / 2 || old {
-            if let Err(error) = runtime.checkpoint() {
+            let written = runtime.checkpoint();
+            runtime
+                .checkpoint_failed
+                .store(written.is_err(), Ordering::Relaxed);
+            if let Err(error) = written {
                 tracing::error!(%error, "a checkpoint failed; the redo holds what it lacks");
             }
             last = Instant::now();
@@ -116,6 +147,23 @@ fn write_loop(runtime: &Runtime, stop: &AtomicBool) {
 }
 
 impl Runtime {
+    /// Says to commands that write whether the changes that wait for a checkpoint leave them room.
+    fn note_room(&self) {
+        let full = self.node.settings().cache_bytes_max / 8 * 7;
+        let is_full = self.node.dirty_bytes() > full || self.store.redo_bytes() > REDO_BYTES_STOP;
+        self.room
+            .send_if_modified(|room| std::mem::replace(room, !is_full) == is_full);
+    }
+
+    /// Waits while so much waits for a checkpoint that memory or the time of opening would pass
+    /// their bounds. Those who write are slowed down to what the disk takes, not refused.
+    pub async fn has_room(&self) {
+        if !*self.room.borrow() {
+            // The sender lives as long as the runtime.
+            let _ = self.room.subscribe().wait_for(|room| *room).await;
+        }
+    }
+
     /// Writes what changed since the last checkpoint, and forgets the redo that it makes needless.
     ///
     /// # Errors
@@ -130,5 +178,23 @@ impl Runtime {
             .store(clock_unix_ms(), Ordering::Relaxed);
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_wait_for_a_checkpoint_long_after_it_began_and_before_the_cache_is_full() {
+        let cache = 256 << 20;
+        for (dirty, redo, waits) in [
+            (0, 0, false),
+            (cache / 2 + 1, REDO_BYTES_MAX + 1, false),
+            (cache, 0, true),
+            (0, 3 * REDO_BYTES_MAX, true),
+        ] {
+            assert_eq!(is_full(dirty, cache, redo), waits, "{dirty} {redo}");
+        }
     }
 }

@@ -67,6 +67,10 @@ pub struct Runtime {
     /// Held while a commit is appended.
     committing: Mutex<()>,
     members: AtomicU64,
+    /// Whether changes need not wait for a checkpoint.
+    room: tokio::sync::watch::Sender<bool>,
+    /// Whether the last checkpoint did.
+    checkpoint_failed: AtomicBool,
     /// Held while a checkpoint is written, as two would get into each other's way.
     checkpointing: Mutex<()>,
     /// Who is to be told of changes.
@@ -110,6 +114,8 @@ impl Runtime {
             sync: SyncState::default(),
             committing: Mutex::default(),
             members: AtomicU64::new(0),
+            room: tokio::sync::watch::Sender::new(true),
+            checkpoint_failed: AtomicBool::new(false),
             checkpointing: Mutex::default(),
             watchers: Watchers::default(),
             last_checkpoint_ms: AtomicU64::new(clock_unix_ms()),
