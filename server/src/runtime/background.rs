@@ -149,8 +149,10 @@ fn write_loop(runtime: &Runtime, stop: &AtomicBool) {
 impl Runtime {
     /// Says to commands that write whether the changes that wait for a checkpoint leave them room.
     fn note_room(&self) {
-        let full = self.node.settings().cache_bytes_max / 8 * 7;
-        let is_full = self.node.dirty_bytes() > full || self.store.redo_bytes() > REDO_BYTES_STOP;
+        // Where checkpoints fail, waiting would have no end, and the disk's error is the answer.
+        let cache = self.node.settings().cache_bytes_max;
+        let is_full = !self.checkpoint_failed.load(Ordering::Relaxed)
+            && is_full(self.node.dirty_bytes(), cache, self.store.redo_bytes());
         self.room
             .send_if_modified(|room| std::mem::replace(room, !is_full) == is_full);
     }
