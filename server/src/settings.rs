@@ -93,8 +93,8 @@ settings! {
         "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60", Live;
     /// Databases that SELECT can reach.
     databases: u64 = "databases" "16", Start, 1..=16;
-    /// Threads that serve clients; auto takes one less than there are processors, as checkpoints and
-    /// the system's share of the network need theirs, and one at least.
+    /// Threads that serve clients; auto takes one less than there are processors, as checkpoints
+    /// and the system's share of the network need theirs, and one at least.
     io_threads: Option<u16> = "io-threads" "auto", Start, 1..=128;
     /// Who may use DEBUG: nobody, clients on this machine (`local`), or everybody.
     enable_debug_command: DebugAccess = "enable-debug-command" "no", Start;
