@@ -242,7 +242,18 @@ impl Counter {
             sum_reset: 0.0,
         };
         match self.own_entry(fresh, usable, empty) {
-            Amounts::Float { changes, sum, .. } => {
+            Amounts::Float {
+                changes,
+                sum,
+                changes_reset,
+                sum_reset,
+            } => {
+                if *changes > 0 && changes == changes_reset {
+                    // All of it is reset: a change back to 0, reset at once, keeps what was rounded
+                    // before out of what comes.
+                    *changes += 1;
+                    (*changes_reset, *sum, *sum_reset) = (*changes, 0.0, 0.0);
+                }
                 *changes += 1;
                 *sum += amount;
             }
@@ -447,6 +458,24 @@ mod tests {
         }
         assert_eq!(counter.sum(), Sum::Integer(4 * i128::from(i64::MIN)));
         assert!(counter.births().count() > 1);
+    }
+
+    #[test]
+    fn what_was_rounded_before_a_reset_is_gone_after_it() {
+        let mut here = Counter::new();
+        here.add_float(1e17, dot(0, 1));
+        let mut there = here.clone();
+        here.reset();
+        here.add_float(0.5, dot(0, 2));
+        assert_eq!(here.sum(), Sum::Float(0.5));
+        there.reset();
+        there.join(&here);
+        assert_eq!(there.sum(), Sum::Float(0.5));
+        there.reset();
+        here.add_float(0.25, dot(0, 3));
+        here.join(&there);
+        assert_eq!(here.sum(), Sum::Float(0.25));
+        assert_eq!(here.births().count(), 1);
     }
 
     #[test]
