@@ -55,6 +55,9 @@ pub struct Settings {
     pub transfer_rows_max: usize,
     /// Bytes of decoded objects that are kept in memory, all partitions together.
     pub cache_bytes_max: usize,
+    /// How long a value may become, at most
+    /// [`VALUE_BYTES_MAX`](larder_crdt::limits::VALUE_BYTES_MAX).
+    pub value_bytes_max: usize,
     /// Conflicts that the journal of a node holds.
     pub conflicts_max: usize,
     /// The rule that a test breaks.
@@ -74,6 +77,7 @@ impl Default for Settings {
             delta_bytes_max: 256 << 10,
             transfer_rows_max: crate::limits::TRANSFER_ROWS_MAX,
             cache_bytes_max: 256 << 20,
+            value_bytes_max: larder_crdt::limits::VALUE_BYTES_MAX,
             conflicts_max: 1_000,
             broken_rule: BrokenRule::default(),
         }

@@ -198,6 +198,31 @@ fn a_slow_reader_is_cut_off_at_its_limit_and_others_do_not_notice() -> Checked {
     })
 }
 
+/// A client that reads nothing may leave replies over the soft limit lying for so long, no longer.
+#[test]
+fn a_client_that_reads_nothing_is_cut_off_when_the_soft_limit_has_lasted() -> Checked {
+    let limit = "normal 0 65536 1 slave 0 0 0 pubsub 0 0 0";
+    let cluster = Plan::of(1)
+        .with("client-output-buffer-limit", limit)
+        .start()?;
+    let mut client = cluster.client(0)?;
+    let value = vec![b'v'; 16 << 20];
+    client.run(&[b"SET", &b"big"[..], &value[..]])?;
+    let mut lazy = TcpStream::connect(("127.0.0.1", cluster.node(0).port()))?;
+    lazy.write_all(b"*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n")?;
+    until("only one client is left", PATIENCE, || {
+        client.says("CLIENT KILL TYPE pubsub", ":0")?;
+        let info = client.ask("INFO clients")?;
+        ensure(info.contains("connected_clients:1\r\n"), || info.clone())
+    })?;
+    // Whoever reads gets as much.
+    let read = text(&client.run(&["STRLEN", "big"])?);
+    expect("the value", &read.as_str(), &":16777216")?;
+    let mut eager = cluster.client(0)?;
+    let whole = text(&eager.run(&["GET", "big"])?);
+    expect("what an eager client reads", &whole.len(), &value.len())
+}
+
 fn drain(stream: &mut TcpStream) -> Checked<usize> {
     let mut buffer = vec![0; 1 << 20];
     let mut read = 0;
@@ -277,7 +302,12 @@ fn a_value_over_the_limit_is_refused_before_it_is_sent() -> Checked {
     )?;
     let mut client = cluster.client(0)?;
     client.says("SETRANGE k 536870911 ab", TOO_LONG)?;
-    client.says("EXISTS k", ":0")
+    client.says("SETRANGE k 1048575 ab", TOO_LONG)?;
+    client.says("EXISTS k", ":0")?;
+    client.says("SETRANGE k 1048575 a", ":1048576")?;
+    client.says("APPEND k b", TOO_LONG)?;
+    client.says("CONFIG SET proto-max-bulk-len 2mb", "+OK")?;
+    client.says("APPEND k b", ":1048577")
 }
 
 const TOO_LONG: &str = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)";

@@ -1,7 +1,5 @@
 //! Reading strings, and writing parts of them.
 
-use larder_crdt::limits::VALUE_BYTES_MAX;
-
 use crate::call::Call;
 use crate::error::CommandError;
 use crate::key;
@@ -166,9 +164,10 @@ fn slice(value: &[u8], start: i64, end: i64) -> &[u8] {
 
 fn append(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let (place, tail, now_ms) = (call.place(1), call.arg(2), call.now_ms);
+    let bytes_max = call.transaction.env().settings.value_bytes_max;
     let length = call.edit(&place, |edit| {
         let before = key::string(edit.row(), now_ms)?.unwrap_or_default();
-        check_length(before.len(), tail.len())?;
+        check_length(before.len(), tail.len(), bytes_max)?;
         let mut value = Vec::with_capacity(before.len() + tail.len());
         value.extend_from_slice(&before);
         value.extend_from_slice(tail);
@@ -184,12 +183,13 @@ fn setrange(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let offset = call.integer(2)?;
     let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
     let (place, part, now_ms) = (call.place(1), call.arg(3), call.now_ms);
+    let bytes_max = call.transaction.env().settings.value_bytes_max;
     let length = call.edit(&place, |edit| {
         let before = key::string(edit.row(), now_ms)?.unwrap_or_default();
         if part.is_empty() {
             return Ok(before.len());
         }
-        check_length(offset, part.len())?;
+        check_length(offset, part.len(), bytes_max)?;
         let mut value = before.into_owned();
         let end = offset + part.len();
         if value.len() < end {
@@ -207,9 +207,9 @@ fn setrange(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn check_length(before: usize, added: usize) -> Result<(), CommandError> {
+fn check_length(before: usize, added: usize, bytes_max: usize) -> Result<(), CommandError> {
     match before.checked_add(added) {
-        Some(length) if length <= VALUE_BYTES_MAX => Ok(()),
+        Some(length) if length <= bytes_max => Ok(()),
         _ => Err(CommandError::StringTooLong),
     }
 }
@@ -243,14 +243,10 @@ mod tests {
 
     #[test]
     fn a_value_may_not_grow_beyond_its_limit() {
-        assert_eq!(check_length(VALUE_BYTES_MAX - 1, 1), Ok(()));
-        assert_eq!(
-            check_length(VALUE_BYTES_MAX, 1),
-            Err(CommandError::StringTooLong)
-        );
-        assert_eq!(
-            check_length(usize::MAX, 1),
-            Err(CommandError::StringTooLong)
-        );
+        assert_eq!(check_length(99, 1, 100), Ok(()));
+        for before in [100, usize::MAX] {
+            let refused = check_length(before, 1, 100);
+            assert_eq!(refused, Err(CommandError::StringTooLong));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use larder_cluster::request::Reply as CoreReply;
 use larder_commands::args::OwnedArgs;
@@ -16,6 +17,7 @@ use super::fetch;
 use super::step::{is_missing, write_core_reply};
 use crate::limits::REPLY_BYTES_PER_WRITE;
 use crate::runtime::clock_unix_ms;
+use crate::settings::value::BufferLimit;
 
 /// A reply that comes from elsewhere.
 pub(super) struct Awaited {
@@ -104,37 +106,72 @@ impl Connection {
         Ok(self.reply.len())
     }
 
-    /// Writes bytes, unless somebody ends the connection: a client that does not read must not keep
-    /// it for ever.
+    /// Writes bytes, unless somebody ends the connection or the client leaves more of them lying
+    /// than the soft limit allows: a client that does not read must not keep it for ever.
     async fn send(&self, stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
         self.info
             .output_bytes
             .store(bytes.len() as u64, Ordering::Relaxed);
-        let written = tokio::select! {
-            biased;
-            written = stream.write_all(bytes) => written,
-            () = self.info.kill.notified() => Err(ErrorKind::ConnectionAborted.into()),
-        };
+        let written = self.send_all(stream, bytes).await;
         self.info.output_bytes.store(0, Ordering::Relaxed);
         written
     }
 
-    /// Whether more waits for the client than it may have; then it is cut off, as in Redis.
+    async fn send_all(&self, stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+        let limit = self.limit();
+        let has_limit = limit.soft_bytes > 0 && limit.soft_seconds > 0;
+        let patience = tokio::time::sleep(Duration::from_secs(limit.soft_seconds));
+        let (mut patience, mut rest) = (std::pin::pin!(patience), bytes);
+        while !rest.is_empty() {
+            let is_over = has_limit && rest.len() as u64 > limit.soft_bytes;
+            let count = tokio::select! {
+                biased;
+                written = stream.write(rest) => written?,
+                () = self.info.kill.notified() => return Err(ErrorKind::ConnectionAborted.into()),
+                () = &mut patience, if is_over => return Err(self.cut_off()),
+            };
+            rest = match rest.get(count..) {
+                Some(rest) if count > 0 => rest,
+                _ => return Err(ErrorKind::WriteZero.into()),
+            };
+        }
+        Ok(())
+    }
+
+    /// How much may wait for the client: it counts as a subscriber while it watches something.
+    fn limit(&self) -> BufferLimit {
+        let limits = self
+            .server
+            .runtime
+            .settings
+            .load()
+            .client_output_buffer_limit;
+        match self.watches {
+            Some(_) => limits.pubsub,
+            None => limits.normal,
+        }
+    }
+
+    /// Notes that a client leaves too many replies lying; then it is cut off, as in Redis.
+    fn cut_off(&self) -> std::io::Error {
+        self.server.metrics.slow_clients.add(1);
+        tracing::warn!(
+            client = self.info.id,
+            "cut off: its replies are over their limit"
+        );
+        ErrorKind::OutOfMemory.into()
+    }
+
+    /// Whether more waits for the client than it may ever have.
     fn is_over_limit(&self) -> bool {
-        let settings = self.server.runtime.settings.load();
-        let limit = settings.client_output_buffer_limit.normal.hard_bytes;
+        let limit = self.limit().hard_bytes;
         limit > 0 && self.reply.len() as u64 > limit
     }
 
     /// Writes all replies, in the order of their commands.
     pub(super) async fn write_out(&mut self, stream: &mut TcpStream) -> std::io::Result<()> {
         if self.is_over_limit() {
-            self.server.metrics.slow_clients.add(1);
-            tracing::warn!(
-                client = self.info.id,
-                "cut off: its replies are over their limit"
-            );
-            return Err(ErrorKind::OutOfMemory.into());
+            return Err(self.cut_off());
         }
         let written = if self.pending.is_empty() {
             0

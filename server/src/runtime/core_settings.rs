@@ -16,6 +16,7 @@ pub fn core_settings(settings: &Settings) -> CoreSettings {
         max_clock_drift_ms: settings.max_clock_drift_ms,
         document_forget_after_ms: settings.document_forget_after.0.saturating_mul(1000),
         cache_bytes_max: settings.cache_size.0 as usize,
+        value_bytes_max: settings.proto_max_bulk_len.0 as usize,
         conflicts_max: settings.conflict_journal_size as usize,
         ..CoreSettings::default()
     }
