@@ -50,6 +50,78 @@ fn a_forged_foreign_or_truncated_context_changes_nothing() -> Checked {
     cluster.node(2).says("LGET list", &before)
 }
 
+/// Contexts of all kinds of wrongness, and one that is ahead of the nodes that it reaches, on
+/// connections that go on: each reply is one, and the next request gets its own.
+#[test]
+fn whatever_stands_for_a_context_gets_a_reply_that_parses() -> Checked {
+    let cluster = Cluster::of(3)?;
+    let context = party(&cluster)?;
+    let foreign = cluster.node(0).ask(r#"LPUT other '' '{"a":1}'"#)?;
+    cluster.cut(&[0])?;
+    let ahead = cluster
+        .node(0)
+        .ask(&format!(r#"LPUT list {context} '{{"milk":5}}'"#))?;
+    ensure(!ahead.starts_with('-'), || ahead.clone())?;
+    let mut contexts: Vec<Vec<u8>> = [
+        "",
+        "=",
+        "A",
+        "AQ",
+        "AAAA",
+        "\r\n",
+        "\r\n-ERR x\r\n",
+        "a\0b",
+        "+OK",
+        "$-1",
+        "ä€",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec();
+    contexts.extend([
+        ahead.clone().into_bytes(),
+        foreign.into_bytes(),
+        vec![0xff; 64],
+    ]);
+    contexts.extend((0..ahead.len()).map(|at| forged(&ahead, at).into_bytes()));
+    contexts.extend((0..ahead.len()).map(|end| ahead.as_bytes()[..end].to_vec()));
+    for protocol in ["2", "3"] {
+        for node in 0..3 {
+            let mut client = cluster.client(node)?;
+            client.begins(&format!("HELLO {protocol}"), "")?;
+            for context in &contexts {
+                let requests: [&[&[u8]]; 9] = [
+                    &[b"LPUT", b"list", context, b"{\"n\":1}"],
+                    &[b"LPUT", b"list", context, b"{\"n\":2}", b"RETURN"],
+                    &[b"LPATCH", b"list", context, b"{\"n\":null}"],
+                    &[b"LDEL", b"list", context],
+                    &[b"LDEL", b"nothing", context],
+                    &[b"LGET", b"list", b"STATE", b"SINCE", context],
+                    &[b"LMERGE", b"list", b"{\"v\":1,\"leaves\":[]}", context],
+                    &[b"LMERGE", b"list", b"{}", context, context],
+                    &[b"LPUT", context, context, context, context, context],
+                ];
+                for request in requests {
+                    client.send_words(request)?;
+                    client.send_words(&["PING"])?;
+                }
+                for request in requests {
+                    let during = || format!("{request:?} at {node}");
+                    let reply = client
+                        .reply()
+                        .map_err(|failure| failure.during(&during()))?;
+                    let shown = text(&reply);
+                    ensure(!shown.contains(['\0', '\r']), || {
+                        format!("{request:?}: {shown}")
+                    })?;
+                    let next = text(&client.reply()?);
+                    ensure(next == "+PONG", || format!("behind {}: {next}", during()))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn a_context_of_another_cluster_is_refused() -> Checked {
     let (one, other) = (Cluster::of(1)?, Cluster::of(1)?);
