@@ -6,7 +6,7 @@ use crate::error::CommandError;
 use crate::glob;
 use crate::plan::{self, Plan};
 use crate::reply::Reply;
-use crate::table::{self, Command, Found, KeySpec};
+use crate::table::{self, Command, Flag, Found, KeySpec};
 use crate::usage::{self, Argument, Kind};
 
 /// Answers a planned request if the table alone can; says whether it did.
@@ -66,16 +66,15 @@ fn infos(names: Args<'_>, reply: &mut Reply) {
 /// The ten things that COMMAND INFO tells of a command.
 fn info(command: Option<&Command>, reply: &mut Reply) {
     let Some(command) = command else {
-        return reply.null_array();
+        return reply.null();
     };
     reply.array(10);
     reply.bulk(command.name.as_bytes());
     reply.integer(command.arity);
-    reply.set(command.flags.len());
-    command
-        .flags
-        .iter()
-        .for_each(|flag| reply.simple(flag.word()));
+    let flags = command.flags.iter();
+    let flags = flags.filter(|flag| **flag != Flag::TouchesArbitraryKeys);
+    reply.set(flags.clone().count());
+    flags.for_each(|flag| reply.simple(flag.word()));
     let (first, last, step) = key_range(command.keys);
     [first, last, step]
         .into_iter()
@@ -91,7 +90,11 @@ fn info(command: Option<&Command>, reply: &mut Reply) {
         .for_each(|tip| reply.bulk(tip.as_bytes()));
     reply.set(command.keys.len());
     command.keys.iter().for_each(|spec| key_spec(spec, reply));
-    reply.array(command.subcommands.len());
+    // Redis gives a set if it is empty, and else an array.
+    match command.subcommands.len() {
+        0 => reply.set(0),
+        count => reply.array(count),
+    }
     command
         .subcommands
         .iter()
@@ -109,7 +112,10 @@ fn key_range(specs: &[KeySpec]) -> (i64, i64, i64) {
 
 fn key_spec(spec: &KeySpec, reply: &mut Reply) {
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    reply.map(3);
+    reply.map(3 + usize::from(!spec.notes.is_empty()));
+    if !spec.notes.is_empty() {
+        text("notes", spec.notes, reply);
+    }
     reply.bulk(b"flags");
     reply.set(spec.flags.len());
     spec.flags.iter().for_each(|flag| reply.simple(flag));

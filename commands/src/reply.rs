@@ -251,6 +251,11 @@ impl Reply {
         self.aggregate(b'>', length);
     }
 
+    /// Announces `length` pairs that say something of the value behind them; RESP3 only.
+    pub fn attribute(&mut self, length: usize) {
+        self.number(b'|', length);
+    }
+
     fn aggregate(&mut self, kind: u8, length: usize) {
         match self.protocol {
             Protocol::Resp2 => self.number(b'*', length),

@@ -52,5 +52,7 @@ pub const ERROR_KINDS_MAX: usize = 128;
 pub const SLOW_ARGS_MAX: usize = 32;
 /// Bytes of an argument that SLOWLOG keeps.
 pub const SLOW_ARG_BYTES_MAX: usize = 128;
+/// Seconds that LATENCY keeps of one kind of event.
+pub const LATENCY_SAMPLES_MAX: usize = 160;
 /// Keys that one connection watches.
 pub const WATCHES_MAX: usize = 1024;

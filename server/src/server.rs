@@ -8,9 +8,11 @@ use larder_commands::Commands;
 use tokio::sync::watch;
 
 use crate::client::Clients;
+use crate::latency::LatencyLog;
 use crate::link::Links;
 use crate::logging::LogControl;
 use crate::metrics::Metrics;
+use crate::pause::Pause;
 use crate::peers::Peers;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
@@ -39,6 +41,10 @@ pub struct Server {
     pub stats: Stats,
     /// Commands that took long.
     pub slow_log: SlowLog,
+    /// Moments at which something took long.
+    pub latency: LatencyLog,
+    /// Whether commands are held up.
+    pub pause: Pause,
     /// How many partitions the ring has.
     pub partitions: Partitions,
     /// Set when the process is to end; says whether what waits for other replicas is awaited.
@@ -76,6 +82,8 @@ impl Server {
             metrics: Arc::default(),
             stats: Stats::default(),
             slow_log: SlowLog::default(),
+            latency: LatencyLog::default(),
+            pause: Pause::default(),
             shutdown: watch::Sender::new(None),
         }
     }

@@ -25,11 +25,42 @@ pub struct RowStats {
     pub failed: AtomicU64,
     /// How often it was refused before it ran.
     pub rejected: AtomicU64,
+    /// How many calls took how long, see [`bucket`].
+    pub buckets: [AtomicU64; BUCKETS],
+}
+
+/// Kinds of durations that are told apart: each is twice as long as the one before.
+pub const BUCKETS: usize = 21;
+/// Nanoseconds that the first kind ends before.
+const FIRST_BUCKET: u64 = 1024;
+/// Calls that a [`Tally`] adds up at most, as its counts have 16 bits.
+const TALLY_MAX: u64 = u16::MAX as u64;
+
+/// Which kind a duration is: the last one has no end.
+fn bucket(nanoseconds: u64) -> usize {
+    let doublings = u64::BITS - (nanoseconds / FIRST_BUCKET).leading_zeros();
+    (doublings as usize).min(BUCKETS - 1)
 }
 
 impl RowStats {
-    fn all(&self) -> [&AtomicU64; 4] {
-        [&self.calls, &self.nanoseconds, &self.failed, &self.rejected]
+    fn all(&self) -> impl Iterator<Item = &AtomicU64> {
+        let totals = [&self.calls, &self.nanoseconds, &self.failed, &self.rejected];
+        totals.into_iter().chain(&self.buckets)
+    }
+
+    /// Within how many microseconds how many of all calls were done; empty if there were none.
+    #[must_use]
+    pub fn histogram(&self) -> Vec<(u64, u64)> {
+        let mut done = 0;
+        let mut histogram = Vec::new();
+        for (at, bucket) in self.buckets.iter().enumerate() {
+            let calls = bucket.load(Ordering::Relaxed);
+            if calls > 0 {
+                done += calls;
+                histogram.push(((FIRST_BUCKET << at) / 1000, done));
+            }
+        }
+        histogram
     }
 }
 
@@ -216,19 +247,27 @@ pub(crate) struct Tally {
     calls: u64,
     nanoseconds: u64,
     failed: u64,
+    /// The kinds of durations that are there, a bit for each.
+    lasted: u32,
+    buckets: [u16; BUCKETS],
 }
 
 impl Tally {
     /// Notes a command.
     #[inline]
     pub(crate) fn note(&mut self, stats: &Stats, number: usize, nanoseconds: u64, is_error: bool) {
-        if number != self.number {
+        if number != self.number || self.calls == TALLY_MAX {
             self.flush(stats);
             self.number = number;
         }
         self.calls += 1;
         self.nanoseconds += nanoseconds;
         self.failed += u64::from(is_error);
+        let bucket = bucket(nanoseconds);
+        self.lasted |= 1 << bucket;
+        if let Some(calls) = self.buckets.get_mut(bucket) {
+            *calls += 1;
+        }
     }
 
     /// Adds what was noted to the shared numbers.
@@ -243,6 +282,14 @@ impl Tally {
                 .fetch_add(noted.nanoseconds, Ordering::Relaxed);
             if noted.failed > 0 {
                 row.failed.fetch_add(noted.failed, Ordering::Relaxed);
+            }
+            let mut lasted = noted.lasted;
+            while lasted != 0 {
+                let at = lasted.trailing_zeros() as usize;
+                lasted &= lasted - 1;
+                if let (Some(total), Some(calls)) = (row.buckets.get(at), noted.buckets.get(at)) {
+                    total.fetch_add((*calls).into(), Ordering::Relaxed);
+                }
             }
         }
     }
@@ -291,5 +338,22 @@ mod tests {
             [&row.calls, &row.nanoseconds, &row.failed].map(|n| n.load(Ordering::Relaxed))
         };
         assert_eq!((seen(2), seen(3)), ([2, 20, 1], [1, 5, 0]));
+    }
+
+    #[test]
+    fn a_histogram_adds_up_from_the_shortest() {
+        let (stats, mut tally) = (Stats::default(), Tally::default());
+        for nanoseconds in [0, 1023, 1024, 2047, 2048, 5_000_000, u64::MAX / 4] {
+            tally.note(&stats, 1, nanoseconds, false);
+        }
+        for _ in 0..TALLY_MAX + 10 {
+            tally.note(&stats, 2, 1, false);
+        }
+        tally.flush(&stats);
+        let histogram = |row: usize| stats.rows.get(row).expect("a row").histogram();
+        let wanted = [(1, 2), (2, 4), (4, 5), (8388, 6), (1_073_741, 7)];
+        assert_eq!(histogram(1), wanted);
+        assert_eq!(histogram(2), [(1, TALLY_MAX + 10)]);
+        assert_eq!(histogram(3), []);
     }
 }

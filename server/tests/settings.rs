@@ -29,7 +29,7 @@ fn live(arguments: &[&str]) -> LiveSettings {
     LiveSettings::new(load_from(arguments, &[]).expect("valid settings"))
 }
 
-fn get(settings: &LiveSettings, pattern: &str) -> Vec<(&'static str, String)> {
+fn get(settings: &LiveSettings, pattern: &str) -> Vec<(String, String)> {
     settings.get([pattern.as_bytes()].into_iter())
 }
 
@@ -250,15 +250,16 @@ fn the_port_for_peers_follows_the_one_for_clients() {
 #[test]
 fn config_get_answers_patterns_with_redis_words() {
     let settings = live(&[]);
-    assert_eq!(get(&settings, "save"), [("save", String::new())]);
+    assert_eq!(get(&settings, "save"), [("save".to_owned(), String::new())]);
     assert_eq!(
         get(&settings, "appendonly"),
-        [("appendonly", "yes".to_owned())]
+        [("appendonly".to_owned(), "yes".to_owned())]
     );
-    assert_eq!(get(&settings, "MAXMEMORY"), [("maxmemory", "0".to_owned())]);
+    let as_asked = ("MAXMEMORY".to_owned(), "0".to_owned());
+    assert_eq!(get(&settings, "MAXMEMORY"), [as_asked]);
     assert_eq!(
         get(&settings, "cache-s[hi]ze"),
-        [("cache-size", "268435456".to_owned())]
+        [("cache-size".to_owned(), "268435456".to_owned())]
     );
     assert_eq!(get(&settings, "hash-max-*").len(), 4);
     assert_eq!(get(&settings, "nosuch"), []);

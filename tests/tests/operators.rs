@@ -141,6 +141,61 @@ fn a_client_is_killed_by_what_is_known_of_it() -> Checked {
 }
 
 #[test]
+fn clients_are_held_up_and_let_go_in_order() -> Checked {
+    let cluster = Cluster::of(3)?;
+    let (mut operator, mut client) = (cluster.client(0)?, cluster.client(0)?);
+    // A pause that only lasts its time lets go by itself.
+    operator.says("CLIENT PAUSE 200 ALL", "+OK")?;
+    client.says("SET a 0", "+OK")?;
+    operator.says("CLIENT PAUSE 3600000 WRITE", "+OK")?;
+    client.says("GET a", "0")?;
+    for line in ["SET a 1", "GET a", "INCR a", "FLUSHALL", "EXISTS a", "PING"] {
+        client.send_words(&line.split(' ').collect::<Vec<_>>())?;
+    }
+    // Neither the write nor what stands behind it has run; other nodes take writes.
+    operator.says("GET a", "0")?;
+    cluster.client(1)?.says("SET b 1", "+OK")?;
+    operator.says("CLIENT UNPAUSE", "+OK")?;
+    for wanted in ["+OK", "1", ":2", "+OK", ":0", "+PONG"] {
+        let reply = text(&client.reply()?);
+        ensure(reply == wanted, || format!("{wanted}: {reply}"))?;
+    }
+    // One that is held can be ended, and goes if it breaks off.
+    let mut other = cluster.client(0)?;
+    let id = other.ask("CLIENT ID")?;
+    let id = id.trim_start_matches(':');
+    operator.says("CLIENT PAUSE 3600000 WRITE", "+OK")?;
+    client.send_words(&["SET", "a", "2"])?;
+    other.send_words(&["SET", "a", "3"])?;
+    operator.says(&format!("CLIENT KILL ID {id}"), ":1")?;
+    other.rest()?;
+    client.finish()?;
+    client.rest()?;
+    operator.says("CLIENT UNPAUSE", "+OK")?;
+    operator.says("EXISTS a", ":0")
+}
+
+#[test]
+fn slow_commands_are_noted_as_latency_events() -> Checked {
+    let cluster = Cluster::of(1)?;
+    let mut client = cluster.client(0)?;
+    client.says("LATENCY LATEST", "[]")?;
+    client.says("CONFIG SET latency-monitor-threshold 1", "+OK")?;
+    client.says("DEBUG SLEEP 0.02", "+OK")?;
+    let latest = client.begins("LATENCY LATEST", "[[command, :")?;
+    ensure(latest.matches('[').count() == 2, || latest.clone())?;
+    client.begins("LATENCY HISTORY command", "[[:")?;
+    client.begins("LATENCY GRAPH command", "command - high ")?;
+    client.says("SET a 1", "+OK")?;
+    client.begins(
+        "LATENCY HISTOGRAM set",
+        "[set, [calls, :1, histogram_usec, [:",
+    )?;
+    client.says("LATENCY RESET command", ":1")?;
+    client.says("LATENCY LATEST", "[]")
+}
+
+#[test]
 fn settings_change_while_the_node_runs() -> Checked {
     let cluster = Cluster::of(1)?;
     let mut client = cluster.client(0)?;
@@ -312,7 +367,6 @@ fn what_is_not_supported_says_so() -> Checked {
     let mut client = cluster.client(0)?;
     for line in [
         "SWAPDB 0 1",
-        "CLIENT PAUSE 10",
         "CLIENT TRACKING on",
         "CLUSTER RESET",
         "CLUSTER COUNTKEYSINSLOT 1",

@@ -218,7 +218,7 @@ const CLIENT_ROWS: &[Command] = &[
         name: "client|pause",
         arity: -3,
         usage: "timeout:integer [WRITE | ALL]",
-        summary: "Not supported: clients are never held up.",
+        summary: "Suspends commands processing.",
         since: "3.0.0",
         ..CLIENT_ADMIN
     },

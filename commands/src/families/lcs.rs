@@ -26,6 +26,7 @@ pub(super) const ROWS: &[Command] = &[Command {
         last: 2,
         step: 1,
         flags: &["RO", "access"],
+        notes: "",
     }],
     scope: Scope::Keys(lcs),
     spread: Spread::Steps,

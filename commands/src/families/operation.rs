@@ -1,6 +1,9 @@
 //! The rows of what operators and their tools ask of a node beside INFO; the server runs them.
 
-use crate::table::Flag::{Admin, AllowBusy, Fast, Loading, NoScript, SkipSlowlog, Stale, Write};
+use crate::table::Flag::{
+    Admin, AllowBusy, Fast, Loading, NoAsyncLoading, NoMulti, NoScript, ReadOnly, SkipSlowlog,
+    Stale, Write,
+};
 use crate::table::{Command, Scope};
 
 const SERVER: Command = Command {
@@ -10,7 +13,7 @@ const SERVER: Command = Command {
 
 const SAVE: Command = Command {
     arity: 1,
-    flags: &[Admin, NoScript],
+    flags: &[Admin, NoScript, NoAsyncLoading],
     complexity: "O(N) where N is the number of rows changed since the last save.",
     ..SERVER
 };
@@ -39,6 +42,7 @@ pub(super) const ROWS: &[Command] = &[
     Command {
         name: "save",
         summary: "Synchronously moves what was written to its place on disk.",
+        flags: &[Admin, NoScript, NoAsyncLoading, NoMulti],
         ..SAVE
     },
     Command {
@@ -72,7 +76,7 @@ pub(super) const ROWS: &[Command] = &[
         usage: "[VERSION version:integer]",
         summary: "Displays computer art and the Larder version.",
         since: "5.0.0",
-        flags: &[Fast],
+        flags: &[ReadOnly, Fast],
         ..SERVER
     },
     Command {
@@ -176,10 +180,27 @@ const LATENCY_ROWS: &[Command] = &[
         ..LATENCY
     },
     Command {
+        name: "latency|graph",
+        arity: 3,
+        usage: "event",
+        summary: "Returns a latency graph for an event.",
+        ..LATENCY
+    },
+    Command {
         name: "latency|help",
         summary: "Returns helpful text about the different subcommands.",
         flags: &[Loading, Stale],
         tips: &[],
+        ..LATENCY
+    },
+    Command {
+        name: "latency|histogram",
+        arity: -2,
+        usage: "[command...]",
+        summary: "Returns the cumulative distribution of latencies of a subset or all commands.",
+        since: "7.0.0",
+        complexity: "O(N) where N is the number of commands with latency information being \
+                     retrieved.",
         ..LATENCY
     },
     Command {

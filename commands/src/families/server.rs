@@ -5,7 +5,8 @@ use crate::error::CommandError;
 use crate::key;
 use crate::numbers;
 use crate::table::Flag::{
-    Admin, AllowBusy, Fast, Loading, NoScript, ReadOnly, Stale, TouchesArbitraryKeys, Write,
+    Admin, AllowBusy, Fast, Loading, NoMulti, NoScript, ReadOnly, Stale, TouchesArbitraryKeys,
+    Write,
 };
 use crate::table::{Command, KeySpec, Scope};
 
@@ -121,7 +122,7 @@ pub(super) const ROWS: &[Command] = &[
         arity: -1,
         usage: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
         summary: "Synchronously saves the database(s) to disk and shuts down the Redis server.",
-        flags: &[Admin, NoScript, Loading, Stale, AllowBusy],
+        flags: &[Admin, NoScript, Loading, Stale, NoMulti, AllowBusy],
         ..SERVER
     },
     Command {

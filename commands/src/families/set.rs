@@ -32,10 +32,10 @@ pub(super) const ROWS: &[Command] = &[
                 KEEPTTL]",
         summary: "Sets the string value of a key, ignoring its type. The key is created if it \
                   doesn't exist.",
-        keys: &[KeySpec::at(
-            1,
-            &["RW", "access", "update", "variable_flags"],
-        )],
+        keys: &[
+            KeySpec::at(1, &["RW", "access", "update", "variable_flags"])
+                .with_notes("RW and ACCESS due to the optional `GET` argument"),
+        ],
         scope: Scope::Keys(set),
         ..WRITE
     },
@@ -104,7 +104,8 @@ pub(super) const ROWS: &[Command] = &[
         summary: "Returns the string value of a key after setting its expiration time.",
         since: "6.2.0",
         flags: &[Write, Fast],
-        keys: &[KeySpec::at(1, &["RW", "access", "update"])],
+        keys: &[KeySpec::at(1, &["RW", "access", "update"])
+            .with_notes("RW and UPDATE because it changes the TTL")],
         scope: Scope::Keys(getex),
         concurrent: "As EXPIRE and PERSIST.",
         ..WRITE

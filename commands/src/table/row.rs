@@ -33,9 +33,13 @@ pub enum Flag {
     Fast,
     /// Also before AUTH.
     NoAuth,
+    /// Not while a replica reads a whole copy.
+    NoAsyncLoading,
+    /// Not in a transaction.
+    NoMulti,
     /// Also while a script is busy.
     AllowBusy,
-    /// It works on keys that its arguments do not name.
+    /// It works on keys that its arguments do not name. COMMAND INFO does not tell, as in Redis.
     TouchesArbitraryKeys,
 }
 
@@ -56,6 +60,8 @@ impl Flag {
             Self::SkipSlowlog => "skip_slowlog",
             Self::Fast => "fast",
             Self::NoAuth => "no_auth",
+            Self::NoAsyncLoading => "no_async_loading",
+            Self::NoMulti => "no_multi",
             Self::AllowBusy => "allow_busy",
             Self::TouchesArbitraryKeys => "touches_arbitrary_keys",
         }
@@ -99,6 +105,8 @@ pub struct KeySpec {
     pub step: usize,
     /// Redis's words for what happens to them.
     pub flags: &'static [&'static str],
+    /// Why, where that is not plain; else empty.
+    pub notes: &'static str,
 }
 
 impl KeySpec {
@@ -109,7 +117,13 @@ impl KeySpec {
             last: position as i64,
             step: 1,
             flags,
+            notes: "",
         }
+    }
+
+    /// The same, with a reason for its flags.
+    pub(crate) const fn with_notes(self, notes: &'static str) -> Self {
+        Self { notes, ..self }
     }
 
     /// All arguments.
@@ -119,6 +133,7 @@ impl KeySpec {
             last: -1,
             step: 1,
             flags,
+            notes: "",
         }
     }
 
@@ -129,6 +144,7 @@ impl KeySpec {
             last: -1,
             step: 2,
             flags,
+            notes: "",
         }
     }
 

@@ -72,6 +72,8 @@ struct Ran {
     alone: Option<OwnedArgs>,
     /// Whether the connection ends after the replies.
     closes: bool,
+    /// Whether the next request is held up by CLIENT PAUSE.
+    held: bool,
     /// Whether requests are left that can be run at once.
     more: bool,
     /// How many replies there are.
@@ -138,12 +140,30 @@ impl Connection {
             if ran.closes || self.info.is_killed.load(Ordering::Acquire) {
                 return stream.shutdown().await;
             }
+            if ran.held {
+                if !self.hold(stream, &mut input).await? {
+                    return Ok(());
+                }
+                continue;
+            }
             if ran.more {
                 continue;
             }
             if !self.read(stream, &mut input).await? {
                 return Ok(());
             }
+        }
+    }
+
+    /// Waits while CLIENT PAUSE holds up the next request, which stays in `input` with what comes
+    /// behind it; false if the client is done.
+    async fn hold(&self, stream: &mut TcpStream, input: &mut BytesMut) -> std::io::Result<bool> {
+        let limit = self.server.settings().client_query_buffer_limit.0;
+        let has_room = (input.len() as u64) < limit;
+        input.reserve(INPUT_BYTES_KEPT / 2);
+        tokio::select! {
+            () = self.server.pause.changed() => Ok(!self.info.is_killed.load(Ordering::Acquire)),
+            more = read(stream, input, &self.info), if has_room => more,
         }
     }
 
@@ -200,6 +220,7 @@ impl Connection {
         let mut ran = Ran {
             alone: None,
             closes: false,
+            held: false,
             more: false,
             replies: 0,
             wrote: false,
@@ -288,6 +309,12 @@ impl Connection {
                         ran.alone = Some(args.to_owned());
                     }
                     Step::Close => ran.closes = true,
+                    Step::Held => {
+                        ran.replies -= 1;
+                        ran.held = true;
+                        // It stays where it is.
+                        break;
+                    }
                 }
             }
             consumed = end;

@@ -21,6 +21,7 @@ use super::connection::Connection;
 use super::fetch;
 use super::replies::Awaited;
 use crate::handlers;
+use crate::latency::Sample;
 use crate::runtime::clock_unix_ms;
 use crate::server::Server;
 use crate::settings::Settings;
@@ -39,6 +40,8 @@ pub enum Step {
     Alone,
     /// It is answered, and the connection ends.
     Close,
+    /// CLIENT PAUSE holds it up: nothing has happened, it is to be stepped again later.
+    Held,
 }
 
 /// What the requests of one read share.
@@ -120,6 +123,10 @@ impl Connection {
             self.reject(planned.number);
             return self.fail(&CommandError::NoAuth);
         }
+        if batch.server.pause.holds(planned.command.is(Flag::Write)) {
+            batch.commands -= 1;
+            return Step::Held;
+        }
         self.info.command.store(planned.number, Ordering::Relaxed);
         let before = self.reply.len();
         let step = match planned.command.scope {
@@ -152,6 +159,7 @@ impl Connection {
         if slower_than >= 0 && took / 1000 >= slower_than.unsigned_abs() {
             self.note_slow(args, planned, took / 1000);
         }
+        note_latency(server, &batch.settings, planned, took);
     }
 
     fn note_slow(&self, args: Args<'_>, planned: &Plan, microseconds: u64) {
@@ -346,7 +354,22 @@ impl Connection {
         let mut tally = Tally::default();
         tally.note(&self.server.stats, planned.number, took, is_error);
         tally.flush(&self.server.stats);
+        note_latency(&self.server, &self.server.settings(), &planned, took);
         closes
+    }
+}
+
+/// Notes a command that took as long as the setting says.
+fn note_latency(server: &Server, settings: &Settings, planned: &Plan, nanoseconds: u64) {
+    let (ms, threshold_ms) = (nanoseconds / 1_000_000, settings.latency_monitor_threshold);
+    if threshold_ms > 0 && ms >= threshold_ms {
+        let event = if planned.command.is(Flag::Fast) {
+            "fast-command"
+        } else {
+            "command"
+        };
+        let unix_s = clock_unix_ms() / 1000;
+        server.latency.note(event, Sample { unix_s, ms });
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use larder_commands::args::Args;
 use larder_commands::error::{CommandError, echo};
 
 use super::Outcome;
-use super::numbers::integer;
+use super::numbers::{integer, timeout};
 use crate::client::{ClientInfo, Connection, Silence, Step};
+use crate::pause::Held;
 
 /// Whether a text may be a client's name: nothing that would break CLIENT LIST.
 pub(super) fn is_name(text: &[u8]) -> bool {
@@ -145,8 +147,9 @@ pub(super) fn list(connection: &mut Connection, args: Args<'_>) -> Outcome {
     } else if is_option(b"ID") && args.len() > 3 {
         let mut chosen: Vec<Arc<ClientInfo>> = Vec::new();
         for id in args.from(3).iter() {
-            let id = client_id(id).ok_or(CommandError::Fixed("ERR Invalid client ID"))?;
-            chosen.extend(connection.server.clients.find(id));
+            let id = integer(id).map_err(|_| CommandError::Fixed("ERR Invalid client ID"))?;
+            let found = u64::try_from(id).map(|id| connection.server.clients.find(id));
+            chosen.extend(found.ok().flatten());
         }
         chosen
     } else {
@@ -166,16 +169,31 @@ pub(super) fn redirection(connection: &mut Connection, _: Args<'_>) -> Outcome {
     Ok(Step::Done)
 }
 
-/// Nobody is ever held up, so there is nobody to let go.
 pub(super) fn unpause(connection: &mut Connection, _: Args<'_>) -> Outcome {
+    connection.server.pause.end();
     connection.reply.ok();
     Ok(Step::Done)
 }
 
-pub(super) fn pause(_: &mut Connection, _: Args<'_>) -> Outcome {
-    Err(CommandError::Fixed(
-        "ERR CLIENT PAUSE is not supported: Larder never holds clients up",
-    ))
+/// `CLIENT PAUSE ms [WRITE|ALL]`.
+pub(super) fn pause(connection: &mut Connection, args: Args<'_>) -> Outcome {
+    let held = match args.get(3) {
+        None => Held::All,
+        Some(word) if word.eq_ignore_ascii_case(b"all") => Held::All,
+        Some(word) if word.eq_ignore_ascii_case(b"write") => Held::Writes,
+        Some(_) => {
+            return Err(CommandError::Fixed(
+                "ERR CLIENT PAUSE mode must be WRITE or ALL",
+            ));
+        }
+    };
+    if args.len() > 4 {
+        return Err(CommandError::Syntax);
+    }
+    let duration = Duration::from_millis(timeout(args.at(2))?);
+    connection.server.pause.begin(held, duration)?;
+    connection.reply.ok();
+    Ok(Step::Done)
 }
 
 pub(super) fn unblock(connection: &mut Connection, args: Args<'_>) -> Outcome {
@@ -196,13 +214,35 @@ pub(super) fn unblock(connection: &mut Connection, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn tracking(connection: &mut Connection, args: Args<'_>) -> Outcome {
-    if switch(args.at(2))? {
+    let is_on = switch_of_tracking(args)?;
+    if is_on {
         return Err(CommandError::Fixed(
             "ERR CLIENT TRACKING is not supported: Larder tells clients of no invalidations",
         ));
     }
     connection.reply.ok();
     Ok(Step::Done)
+}
+
+/// Whether CLIENT TRACKING asks for it; finds what Redis would find wrong with the options.
+fn switch_of_tracking(args: Args<'_>) -> Result<bool, CommandError> {
+    let mut at = 3;
+    while let Some(word) = args.get(at) {
+        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
+        if is(b"redirect") && args.get(at + 1).is_some() {
+            integer(args.at(at + 1))?;
+            at += 1;
+        } else if is(b"prefix") && args.get(at + 1).is_some() {
+            at += 1;
+        } else if ![&b"bcast"[..], b"optin", b"optout", b"noloop"]
+            .into_iter()
+            .any(is)
+        {
+            return Err(CommandError::Syntax);
+        }
+        at += 1;
+    }
+    switch(args.at(2))
 }
 
 pub(super) fn caching(_: &mut Connection, _: Args<'_>) -> Outcome {

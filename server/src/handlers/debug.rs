@@ -5,7 +5,7 @@ use std::time::Duration;
 use larder_cluster::id::NodeId;
 use larder_commands::args::Args;
 use larder_commands::error::{CommandError, echo};
-use larder_commands::reply::Reply;
+use larder_commands::reply::{Protocol, Reply};
 use larder_crdt::types::register_lww::parse_float;
 
 use super::numbers::natural;
@@ -35,7 +35,14 @@ pub(super) fn debug<'a>(connection: &'a mut Connection, args: Args<'a>) -> Answe
                 tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
                 connection.reply.ok();
             }
-            (b"set-active-expire", 3) => connection.reply.ok(),
+            // What these switch is not here, and what they call for happens anyway.
+            (b"set-active-expire" | b"quicklist-packed-threshold", 3)
+            | (b"change-repl-id" | b"reload" | b"loadaof", _) => connection.reply.ok(),
+            (b"error", 3) => connection.reply.error(&String::from_utf8_lossy(args.at(2))),
+            (b"log", 3) => {
+                tracing::warn!("DEBUG LOG: {}", echo(args.at(2)));
+                connection.reply.ok();
+            }
             (b"link", 4..=5) => return link(connection, args),
             (b"protocol", 3) => return protocol(connection, args.at(2)),
             (b"help", 2) => help::DEBUG.write_to(&mut connection.reply),
@@ -129,12 +136,13 @@ fn peer(server: &Server, word: &[u8]) -> Result<NodeId, CommandError> {
 }
 
 /// A value of each kind, for those who test clients.
+#[expect(clippy::approx_constant, reason = "the number that Redis sends")]
 fn protocol(connection: &mut Connection, word: &[u8]) -> Outcome {
     type Write = fn(&mut Reply);
-    let kinds: [(&str, Write); 11] = [
+    let kinds: [(&str, Write); 13] = [
         ("string", |reply| reply.bulk(b"Hello World")),
         ("integer", |reply| reply.integer(12_345)),
-        ("double", |reply| reply.double(1.5)),
+        ("double", |reply| reply.double(3.141)),
         ("null", Reply::null),
         ("array", |reply| {
             reply.array(3);
@@ -154,6 +162,22 @@ fn protocol(connection: &mut Connection, word: &[u8]) -> Outcome {
         ("bignum", |reply| {
             reply.big_number("1234567999999999999999999999999999999")
         }),
+        ("attrib", |reply| {
+            if reply.protocol() == Protocol::Resp3 {
+                reply.attribute(1);
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.integer(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }),
+        ("push", |reply| {
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.integer(42);
+            reply.bulk(b"Some real reply following the push reply");
+        }),
         ("true", |reply| reply.boolean(true)),
         ("false", |reply| reply.boolean(false)),
         ("verbatim", |reply| {
@@ -165,8 +189,13 @@ fn protocol(connection: &mut Connection, word: &[u8]) -> Outcome {
         .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
     let (_, write) = kind.ok_or(CommandError::Fixed(
         "ERR Wrong protocol type name. Please use one of the following: \
-         string|integer|double|null|array|set|map|attrib|push|verbatim|true|false",
+         string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
     ))?;
+    if word.eq_ignore_ascii_case(b"push") && connection.reply.protocol() == Protocol::Resp2 {
+        return Err(CommandError::Fixed(
+            "ERR RESP2 is not supported by this command",
+        ));
+    }
     write(&mut connection.reply);
     Ok(Step::Done)
 }

@@ -27,11 +27,17 @@ impl Help {
 pub(super) const DEBUG: Help = Help {
     command: "DEBUG",
     lines: &[
+        "CHANGE-REPL-ID, LOADAOF, QUICKLIST-PACKED-THRESHOLD <size>, RELOAD",
+        "    Accepted, without effect.",
+        "ERROR <string>",
+        "    Reply with an error of this text.",
         "LINK <node-id or its beginning|address|*> CUT|HEAL|DELAY <milliseconds>",
         "    Cut, heal or delay the link with a peer; * is all of them.",
+        "LOG <message>",
+        "    Write <message> to the log.",
         "PROTOCOL <type>",
         "    Reply with a test value of the specified type: STRING, INTEGER, DOUBLE, NULL,",
-        "    ARRAY, SET, MAP, VERBATIM, TRUE, FALSE or BIGNUM.",
+        "    ARRAY, SET, MAP, ATTRIB, PUSH, VERBATIM, TRUE, FALSE or BIGNUM.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Accepted, without effect: what has expired is never seen.",
         "SLEEP <seconds>",

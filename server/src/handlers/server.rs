@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use larder_commands::args::Args;
 use larder_commands::error::CommandError;
 
+use super::numbers::integer;
 use super::{Answering, Outcome, process};
 use crate::client::{Connection, Step};
 use crate::runtime::clock_unix_ms;
@@ -205,7 +206,10 @@ pub(super) fn modules(connection: &mut Connection, _: Args<'_>) -> Outcome {
 }
 
 /// LOLWUT: today's shelf.
-pub(super) fn lolwut(connection: &mut Connection, _: Args<'_>) -> Outcome {
+pub(super) fn lolwut(connection: &mut Connection, args: Args<'_>) -> Outcome {
+    if args.len() > 2 && args.at(1).eq_ignore_ascii_case(b"version") {
+        integer(args.at(2))?;
+    }
     let mut seed = clock_unix_ms() / 86_400_000;
     let jars = [
         "(__)", "[==]", "{~~}", "|##|", "<@@>", "(oo)", "[::]", " () ",

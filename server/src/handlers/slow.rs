@@ -1,7 +1,7 @@
 //! SLOWLOG: the commands that took long on the reached node.
 
 use larder_commands::args::Args;
-use larder_commands::error::CommandError;
+use larder_commands::error::{CommandError, echo};
 
 use super::Outcome;
 use super::numbers::integer;
@@ -11,6 +11,12 @@ use crate::client::{Connection, Step};
 const SHOWN: usize = 10;
 
 pub(super) fn get(connection: &mut Connection, args: Args<'_>) -> Outcome {
+    if args.len() > 3 {
+        return Err(CommandError::Text(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{}'. Try SLOWLOG HELP.",
+            echo(args.at(1))
+        )));
+    }
     let count = match args.get(2).map(|text| integer(text).unwrap_or(i64::MIN)) {
         None => SHOWN,
         Some(-1) => usize::MAX,

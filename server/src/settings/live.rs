@@ -53,21 +53,31 @@ impl LiveSettings {
         self.file.as_deref()
     }
 
-    /// The names that match any of `patterns`, each once, with their texts: CONFIG GET.
+    /// The names that match any of `patterns`, each once, with their texts: CONFIG GET. A name that
+    /// is no pattern comes back in the letters in which it was asked for.
     #[must_use]
     pub fn get<'a>(
         &self,
         patterns: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Vec<(&'static str, String)> {
+    ) -> Vec<(String, String)> {
         let settings = self.current.load();
-        let matches = |name: &str| {
-            let mut patterns = patterns.clone();
-            patterns.any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes()))
+        let is_glob = |pattern: &&[u8]| pattern.iter().any(|byte| b"*?[".contains(byte));
+        let asked = |name: &str| {
+            let exact = patterns
+                .clone()
+                .filter(|pattern| !is_glob(pattern))
+                .find(|pattern| pattern.eq_ignore_ascii_case(name.as_bytes()));
+            if let Some(exact) = exact {
+                return Some(String::from_utf8_lossy(exact).into_owned());
+            }
+            let mut globs = patterns.clone().filter(is_glob);
+            globs
+                .any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes()))
+                .then(|| name.to_owned())
         };
         let named = rows().flat_map(|row| row.names().map(move |name| (name, row)));
         named
-            .filter(|(name, _)| matches(name))
-            .map(|(name, row)| (name, row.get(&settings)))
+            .filter_map(|(name, row)| Some((asked(name)?, row.get(&settings))))
             .collect()
     }
 

@@ -1,0 +1,161 @@
+//! The same requests to a node and to a real Redis, if there is one: the same bytes back.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use larder_tests::binary::installed;
+use larder_tests::client::request;
+use larder_tests::failure::{Failure, ensure};
+use larder_tests::wait::{PATIENCE, until};
+use larder_tests::{Checked, Plan};
+
+const REQUESTS: &str = include_str!("compare.txt");
+
+/// A real Redis, ended with the test.
+struct Redis {
+    process: Child,
+    port: u16,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Redis {
+    /// `None` if it is not installed here.
+    fn start() -> Checked<Option<Self>> {
+        let Some(program) = installed("redis-server") else {
+            eprintln!("skipped: redis-server is not installed");
+            return Ok(None);
+        };
+        let directory = tempfile::tempdir()?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let process = Command::new(program)
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--enable-debug-command", "yes"])
+            .arg("--dir")
+            .arg(directory.path())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let redis = Self {
+            process,
+            port,
+            _directory: directory,
+        };
+        until("redis-server answers", PATIENCE, || Wire::connect(port))?;
+        Ok(Some(redis))
+    }
+}
+
+/// A connection that gives replies as they are.
+struct Wire(TcpStream);
+
+/// What is asked behind each request, as its reply tells the end of the one before.
+const MARK: &[u8] = b"$11\r\nend-of-that\r\n";
+
+impl Wire {
+    fn connect(port: u16) -> Checked<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(stream))
+    }
+
+    fn ask(&mut self, words: &[Vec<u8>]) -> Checked<Vec<u8>> {
+        let mut bytes = request(words);
+        bytes.extend(request(&["ECHO", "end-of-that"]));
+        self.0.write_all(&bytes)?;
+        let (mut reply, mut buffer) = (Vec::new(), [0; 1 << 16]);
+        while !reply.ends_with(MARK) {
+            let count = self.0.read(&mut buffer)?;
+            ensure(count > 0, || "the connection was closed".to_owned())?;
+            reply.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        }
+        reply.truncate(reply.len() - MARK.len());
+        Ok(reply)
+    }
+}
+
+/// The words of a line, with quotes as in redis-cli.
+fn words(line: &str) -> Checked<Vec<Vec<u8>>> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), None::<Vec<u8>>, false);
+    let mut bytes = line.bytes();
+    while let Some(byte) = bytes.next() {
+        match (byte, quoted) {
+            (b'"', _) => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            (b' ', false) => words.extend(word.take()),
+            (b'\\', true) => word.get_or_insert_default().push(match bytes.next() {
+                Some(b'n') => b'\n',
+                Some(b'r') => b'\r',
+                Some(b'0') => 0,
+                Some(b'x') => {
+                    let digits: Vec<u8> = bytes.by_ref().take(2).collect();
+                    let digits = String::from_utf8_lossy(&digits).into_owned();
+                    u8::from_str_radix(&digits, 16).map_err(|_| Failure::new(line))?
+                }
+                Some(other) => other,
+                None => return Err(Failure::new(format!("{line}: nothing behind \\"))),
+            }),
+            _ => word.get_or_insert_default().push(byte),
+        }
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+/// Lists that Redis gives in any order.
+fn in_any_order(words: &[Vec<u8>]) -> bool {
+    let name = words.first().map(|name| name.to_ascii_uppercase());
+    name.is_some_and(|name| name == b"KEYS" || name == b"SCAN")
+}
+
+fn sorted(reply: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<_> = reply.split(|byte| *byte == b'\n').collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn a_node_answers_as_redis_does() -> Checked {
+    let Some(redis) = Redis::start()? else {
+        return Ok(());
+    };
+    let cluster = Plan::of(1).with("enable-debug-command", "yes").start()?;
+    let mut differ = Vec::new();
+    for block in REQUESTS.split("\n\n") {
+        for protocol in ["2", "3"] {
+            let mut both = [
+                Wire::connect(redis.port)?,
+                Wire::connect(cluster.node(0).port())?,
+            ];
+            for wire in &mut both {
+                wire.ask(&words(&format!("HELLO {protocol}"))?)?;
+                wire.ask(&words("FLUSHALL")?)?;
+            }
+            for line in block.lines().filter(|line| !line.starts_with('#')) {
+                let words = words(line)?;
+                let [real, ours] = &mut both;
+                let during = |failure: Failure| failure.during(line);
+                let real = real.ask(&words).map_err(during)?;
+                let ours = ours.ask(&words).map_err(during)?;
+                let same = real == ours || in_any_order(&words) && sorted(&real) == sorted(&ours);
+                if !same {
+                    differ.push(format!(
+                        "RESP{protocol} {line}\n   Redis:  {}\n   Larder: {}",
+                        real.escape_ascii(),
+                        ours.escape_ascii()
+                    ));
+                }
+            }
+        }
+    }
+    ensure(differ.is_empty(), || differ.join("\n"))
+}
