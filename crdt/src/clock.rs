@@ -323,18 +323,20 @@ impl Clock {
         }
     }
 
-    /// Reads what [`Clock::encode`] wrote; numbers of actors are below `actors_max`.
+    /// Reads what [`Clock::encode`] wrote; numbers of actors ascend and are below `actors_max`.
     ///
     /// # Errors
     /// Any [`DecodeError`].
     pub fn decode(reader: &mut Reader<'_>, actors_max: usize) -> Result<Self, DecodeError> {
         let mut clock = Self::new();
         let limit = actors_max.min(ACTORS_MAX);
+        let mut free = 0;
         for _ in 0..reader.count(limit)? {
             let actor = reader.length(limit)?;
-            if actor >= limit {
+            if actor >= limit || actor < free {
                 return Err(DecodeError::Inconsistent);
             }
+            free = actor + 1;
             let actor = ActorIndex(actor as u32);
             let intervals = reader.count(CLOCK_INTERVALS_MAX)?;
             let mut last = reader.length(COUNTER_MAX as usize)? as u64;
@@ -438,6 +440,22 @@ mod tests {
                 prop_assert!(clock.covers(&clock));
             }
         }
+    }
+
+    #[test]
+    fn an_actor_stands_in_a_clock_once() {
+        let mut writer = Writer::new();
+        writer.length(2);
+        for (counters, start) in [(1, 8), (1, 2)] {
+            writer.varint(0);
+            writer.length(counters);
+            writer.varint(1);
+            writer.varint(start);
+            writer.varint(0);
+        }
+        let bytes = writer.into_vec();
+        let read = Clock::decode(&mut Reader::new(&bytes), 4);
+        assert_eq!(read, Err(DecodeError::Inconsistent));
     }
 
     #[test]

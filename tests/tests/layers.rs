@@ -38,6 +38,16 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "larder-fuzz",
+        &[
+            "larder-server",
+            "larder-storage",
+            "larder-commands",
+            "larder-cluster",
+            "larder-crdt",
+        ],
+    ),
+    (
         "larder-bench",
         &[
             "larder-server",
