@@ -120,6 +120,39 @@ fn redis_cli_reads_commands_from_a_file_and_scans_keys() -> Checked {
 }
 
 #[test]
+fn redis_cli_finds_big_keys_and_measures_latency() -> Checked {
+    let Some(program) = tool("redis-cli") else {
+        return Ok(());
+    };
+    let cluster = Cluster::of(3)?;
+    let mut client = cluster.client(0)?;
+    for length in [10, 300] {
+        client.says(
+            &format!("SETRANGE key:{length} {} x", length - 1),
+            &format!(":{length}"),
+        )?;
+    }
+    client.begins(r#"LPUT list '' '{"a":1}'"#, "AQ")?;
+    let port = cluster.node(2).port().to_string();
+    for (mode, wanted) in [
+        (
+            "--bigkeys",
+            "Biggest string found '\"key:300\"' has 300 bytes",
+        ),
+        ("--memkeys", "Biggest string found '\"key:300\"' has"),
+    ] {
+        let seen = run(Command::new(&program).args(["-p", &port, mode]), "")?;
+        ensure(seen.contains(wanted), || seen.clone())?;
+        ensure(seen.contains("1 documents with"), || seen.clone())?;
+    }
+    let seen = run(Command::new(&program).args(["-p", &port, "--latency"]), "")?;
+    let numbers = seen
+        .split_whitespace()
+        .filter(|word| word.parse::<f64>().is_ok());
+    expect("minimum, maximum, mean and count", &numbers.count(), &4)
+}
+
+#[test]
 fn redis_benchmark_runs_its_tests_without_an_error() -> Checked {
     let Some(program) = tool("redis-benchmark") else {
         return Ok(());
