@@ -120,8 +120,13 @@ impl Executor {
         if let Some(partition) = settled {
             let copy = copy_of(transaction, partition);
             let clock = copy.map(|copy| history.clock(&copy.actors, &copy.clock));
-            let settled = (partition, clock.unwrap_or_default());
-            history.commands[command as usize].settled = Some(settled);
+            let clock = clock.unwrap_or_default();
+            let settled = &mut history.commands[command as usize].settled;
+            // Sent to two nodes, it may be answered by either.
+            let clock = settled
+                .take()
+                .map_or(clock.clone(), |(_, other)| other.meet(&clock));
+            *settled = Some((partition, clock));
         }
         let mut notes = Notes {
             history: &mut history,
