@@ -432,14 +432,19 @@ impl Rows {
         self.dirty_bytes = dirty_bytes;
     }
 
-    /// Makes room for about `bytes` among the clean rows that were not used since the last call; says
-    /// how many bytes that freed. Rows are squeezed by LZ4; those that it does not make smaller, or
-    /// did before, are evicted if `thoroughly`.
-    pub fn evict(&mut self, bytes: usize, thoroughly: bool) -> usize {
+    /// Makes room for about `bytes` among the clean rows, as far as `effort` goes; says how many bytes
+    /// that freed.
+    pub fn evict(&mut self, bytes: usize, effort: Effort) -> usize {
+        if effort != Effort::Evict && !self.squeezes.is_worth_a_look() {
+            return 0;
+        }
         let (mut freed, mut all_stay) = (0, true);
         let squeezes = &mut self.squeezes;
         self.table.retain(|packed| {
-            if freed >= bytes || packed.state() != State::Clean || packed.take_used() {
+            if freed >= bytes || packed.state() != State::Clean {
+                return true;
+            }
+            if effort != Effort::SqueezeAll && packed.take_used() {
                 return true;
             }
             let weight = packed.weight();
@@ -447,11 +452,12 @@ impl Rows {
                 freed += weight - packed.weight();
                 return true;
             }
-            if thoroughly {
-                freed += weight;
-                all_stay = false;
+            if effort != Effort::Evict {
+                return true;
             }
-            !thoroughly
+            freed += weight;
+            all_stay = false;
+            false
         });
         self.complete &= all_stay;
         self.bytes -= freed;
@@ -459,15 +465,32 @@ impl Rows {
     }
 }
 
+/// How far making room goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Rows that were not used since the last look are squeezed by LZ4.
+    SqueezeUnused,
+    /// All are.
+    SqueezeAll,
+    /// Those that were not used since the last look are squeezed, or else evicted.
+    Evict,
+}
+
 /// Whether squeezing is worth its time: where rows in a row did not get smaller, most are not tried
 /// any more.
 #[derive(Debug, Clone, Copy, Default)]
 struct Squeezes {
     in_vain: u32,
+    looks: u32,
 }
 
 impl Squeezes {
     const IN_VAIN_MAX: u32 = 16;
+
+    fn is_worth_a_look(&mut self) -> bool {
+        self.looks = self.looks.wrapping_add(1);
+        self.in_vain < Self::IN_VAIN_MAX || self.looks.is_multiple_of(Self::IN_VAIN_MAX)
+    }
 
     fn squeeze(&mut self, packed: &mut Packed) -> bool {
         if !packed.may_be_squeezed() {
@@ -529,8 +552,12 @@ mod tests {
             .collect();
         let mut rows = rows(&store, &[&[b'x'; 1000], b"short", &noise]);
         let full = rows.bytes();
-        assert_eq!(rows.evict(usize::MAX, true), 0, "all were used just now");
-        let freed = rows.evict(usize::MAX, false);
+        assert_eq!(
+            rows.evict(usize::MAX, Effort::Evict),
+            0,
+            "all were used just now"
+        );
+        let freed = rows.evict(usize::MAX, Effort::SqueezeUnused);
         assert!((900..1100).contains(&freed), "{freed}");
         assert_eq!(rows.bytes(), full - freed);
         let short = rows.get(&store, &key(1)).expect("in memory");
@@ -547,11 +574,11 @@ mod tests {
             full,
             "what is used much is not squeezed any more"
         );
-        rows.evict(usize::MAX, true);
-        rows.evict(usize::MAX, true);
-        assert!(rows.bytes() < 200, "squeezed again, and the others evicted");
+        assert_eq!(rows.evict(usize::MAX, Effort::SqueezeAll), freed);
+        rows.evict(usize::MAX, Effort::Evict);
         let (found, _) = rows.range(&store, None, 10).expect("in memory");
-        assert_eq!(found, [(key(0), row(&[b'x'; 1000]))], "the others are gone");
+        let used = [(key(0), row(&[b'x'; 1000])), (key(1), row(b"short"))];
+        assert!(found == used, "what was not used is gone");
         rows.set(&store, &key(0), row(b"new")).expect("in memory");
         assert_eq!(rows.get(&store, &key(0)).expect("in memory"), row(b"new"));
         assert!(rows.dirty_bytes() > 0);

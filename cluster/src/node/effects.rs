@@ -9,6 +9,7 @@ use crate::message::Message;
 use crate::partition::SyncPoint;
 use crate::request::Reply;
 use crate::row_key::RowKey;
+use crate::rows::Effort;
 use crate::store::{Checkpoint, StoreError};
 
 /// Something for the layer above.
@@ -205,14 +206,15 @@ impl Node {
         let mut total: usize = self.cached_bytes();
         // Each call goes on behind the partition where the last one ended, so that none is
         // favoured.
-        for turn in 0..2 * self.partitions.len() {
-            if total <= budget {
-                return;
-            }
-            let hand = self.evict_hand.fetch_add(1, Ordering::Relaxed);
-            if let Some(partition) = self.partitions.get(hand % self.partitions.len()) {
-                let thoroughly = turn >= self.partitions.len();
-                total -= partition.lock().evict(total - budget, thoroughly);
+        for effort in [Effort::SqueezeUnused, Effort::SqueezeAll, Effort::Evict] {
+            for _ in 0..self.partitions.len() {
+                if total <= budget {
+                    return;
+                }
+                let hand = self.evict_hand.fetch_add(1, Ordering::Relaxed);
+                if let Some(partition) = self.partitions.get(hand % self.partitions.len()) {
+                    total -= partition.lock().evict(total - budget, effort);
+                }
             }
         }
     }

@@ -37,6 +37,7 @@ use crate::id::{NodeId, PartitionId};
 use crate::message::{KnownClock, Message};
 use crate::record::Role;
 use crate::row_key::RowKey;
+use crate::rows::Effort;
 use crate::store::{Slot, StoreError};
 
 /// What a call into the core leaves to be done, in this order: the redo is appended, then messages
@@ -405,14 +406,14 @@ impl Partition {
 
     /// Frees about `bytes` of rows that are on the disk; says how many were freed. See
     /// [`crate::rows::Rows::evict`].
-    pub fn evict(&mut self, bytes: usize, thoroughly: bool) -> usize {
+    pub fn evict(&mut self, bytes: usize, effort: Effort) -> usize {
         let staged = self.staged.as_mut().map(|staged| &mut staged.copy);
         let copies = [self.main.as_mut(), self.fallback.as_mut(), staged];
         copies.into_iter().flatten().fold(0, |freed, copy| {
             if freed >= bytes {
                 freed
             } else {
-                freed + copy.rows.evict(bytes - freed, thoroughly)
+                freed + copy.rows.evict(bytes - freed, effort)
             }
         })
     }

@@ -18,6 +18,8 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 const SYNC_SELDOM: Duration = Duration::from_secs(30);
 /// How often the writer looks whether there is something to do.
 const WRITER_EVERY: Duration = Duration::from_millis(100);
+/// How often memory is looked at: what is read in that time may pass `cache-size`.
+const EVICT_EVERY: Duration = Duration::from_millis(50);
 /// How much redo may pile up before a checkpoint: it bounds the time of opening.
 const REDO_BYTES_MAX: u64 = 256 << 20;
 /// How much redo there may be at all: commands that write wait then.
@@ -45,6 +47,7 @@ impl Background {
         for (name, body) in [
             ("larder-sync", sync_loop as fn(&Runtime, &AtomicBool)),
             ("larder-write", write_loop),
+            ("larder-evict", evict_loop),
             ("larder-poll", poll_loop),
         ] {
             let (runtime, stop) = (runtime.clone(), stop.clone());
@@ -142,6 +145,14 @@ fn write_loop(runtime: &Runtime, stop: &AtomicBool) {
             }
             last = Instant::now();
         }
+    }
+}
+
+/// Not the writer's work: at its priority, clients that read would fill the memory faster than it
+/// gets its turn.
+fn evict_loop(runtime: &Runtime, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        std::thread::park_timeout(EVICT_EVERY);
         runtime.node.evict();
     }
 }
