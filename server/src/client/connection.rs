@@ -276,7 +276,7 @@ impl Connection {
 
     /// Whether what was run so far is to be answered before anything else.
     fn must_stop(&self, ran: &Ran) -> bool {
-        ran.alone.is_some() || ran.closes || ran.more
+        ran.alone.is_some() || ran.closes || ran.held || ran.more
     }
 
     /// Runs a group of requests, or its beginning; says how many bytes of `input` that was.
