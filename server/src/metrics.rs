@@ -141,6 +141,15 @@ pub static LINK_ROWS: &[Row<Links>] = &[
         },
     },
     Row {
+        name: "larder_link_round_trip_microseconds",
+        help: "How long a ping and its answer take on the slowest link.",
+        kind: Kind::Gauge,
+        read: |links| {
+            let links = links.list().into_iter();
+            links.map(|link| link.round_trip_us).max().unwrap_or(0)
+        },
+    },
+    Row {
         name: "larder_links_started_total",
         help: " Links with other nodes that came up.",
         kind: Kind::Counter,

@@ -358,7 +358,13 @@ fn debug_is_for_those_who_are_let() -> Checked {
     };
     until("the cut to be seen", PATIENCE, || sees("state, down"))?;
     client.says("DEBUG LINK * heal", "+OK")?;
-    until("the link to return", PATIENCE, || sees("state, up"))
+    until("the link to return", PATIENCE, || sees("state, up"))?;
+    until("a ping to be answered", PATIENCE, || {
+        let peers = cluster.node(0).ask("CLUSTER PEERS")?;
+        let is_measured =
+            peers.contains("round-trip-us, :") && !peers.contains("round-trip-us, :0");
+        ensure(is_measured, || peers.clone())
+    })
 }
 
 #[test]

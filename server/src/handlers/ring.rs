@@ -197,7 +197,7 @@ pub(super) fn peers(connection: &mut Connection, _: Args<'_>) -> Outcome {
         let link = links.iter().find(|link| link.peer == member.node);
         let fault = faults.get(&member.node).copied().unwrap_or_default();
         let about = server.peers.about(member.node).unwrap_or_default();
-        reply.map(9);
+        reply.map(10);
         text_row(reply, "id", &member.node.to_string());
         text_row(reply, "address", &member.address);
         text_row(reply, "clients", &member.clients);
@@ -217,6 +217,8 @@ pub(super) fn peers(connection: &mut Connection, _: Args<'_>) -> Outcome {
             "queued-bytes",
             link.map_or(0, |link| link.queued_bytes as u64),
         );
+        let round_trip_us = link.map_or(0, |link| link.round_trip_us);
+        number_row(reply, "round-trip-us", round_trip_us);
         let fault = match (fault.is_cut, fault.delay_ms) {
             (true, _) => "cut".to_owned(),
             (false, 0) => String::new(),

@@ -13,8 +13,10 @@ use crate::resp::request::{RequestLimits, RequestParser};
 pub(super) const PART: &str = "PART";
 /// The verb and the last piece of such a message. Whole messages may stand between its pieces.
 pub(super) const LAST: &str = "LAST";
-/// Says that this side is still here.
+/// Says that this side is still here, and at which of its microseconds.
 pub(super) const PING: &str = "PING";
+/// The answer: the number of the PING.
+pub(super) const PONG: &str = "PONG";
 
 /// Fields of a frame: more than any frame has.
 const FIELDS_MAX: usize = 8;
@@ -28,7 +30,7 @@ pub(super) fn is_verb(verb: &[u8]) -> bool {
 
 /// Whether `verb` belongs to the links themselves.
 pub(super) fn is_own_verb(verb: &str) -> bool {
-    matches!(verb, PART | LAST | PING | "HELLO" | "PROOF")
+    matches!(verb, PART | LAST | PING | PONG | "HELLO" | "PROOF")
 }
 
 /// Appends a frame.

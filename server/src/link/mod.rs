@@ -9,7 +9,7 @@
 //! *2 DELTA <payload>               a message
 //! *3 PART <bytes> <piece> *2 PART <piece> … *3 LAST DELTA <piece>
 //!                                  a message of more than a frame, with its whole length
-//! *1 PING                          nothing to say, but still here
+//! *2 PING <number>  *2 PONG <number>   still here, once a second, and how far apart
 //! ```
 //!
 //! Messages arrive in order, or the link is gone. What waited for a link that broke is lost, and
@@ -124,7 +124,7 @@ pub enum LinkError {
 pub struct LinkLimits {
     /// From the first byte to the last proof.
     pub handshake: Duration,
-    /// A side that has said nothing for so long says PING.
+    /// How often a side says PING.
     pub ping_after: Duration,
     /// A side that has heard nothing for so long gives up.
     pub silent_after: Duration,
@@ -175,6 +175,8 @@ pub struct LinkInfo {
     pub is_dialled: bool,
     /// Bytes that wait for it.
     pub queued_bytes: usize,
+    /// How long the last PING and its answer took, in microseconds; 0 before the first answer.
+    pub round_trip_us: u64,
 }
 
 /// What links count.

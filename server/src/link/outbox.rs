@@ -67,6 +67,16 @@ pub(super) enum Next {
     Nothing,
 }
 
+impl Message {
+    fn is_due(&self) -> bool {
+        self.due.is_none_or(|due| due <= Instant::now())
+    }
+}
+
+fn is_due(queue: &VecDeque<Message>) -> bool {
+    queue.front().is_some_and(Message::is_due)
+}
+
 /// What a queued message takes beside its payload.
 const MESSAGE_BYTES: usize = 64;
 /// Frames are collected up to about this size for one write.
@@ -155,17 +165,19 @@ impl Outbox {
                 begun_bytes,
                 ..
             } = &mut *queues;
-            let queue = if urgent.is_empty() { ordinary } else { urgent };
-            let Some(message) = queue.front_mut() else {
-                break;
-            };
-            if let Some(due) = message.due.filter(|due| *due > Instant::now()) {
-                return if buffer.is_empty() {
-                    Next::Until(due)
-                } else {
-                    Next::Frames
+            let queue = if is_due(urgent) { urgent } else { ordinary };
+            let Some(message) = queue.front_mut().filter(|message| message.is_due()) else {
+                let fronts = [queues.urgent.front(), queues.ordinary.front()];
+                let due = fronts
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|front| front.due)
+                    .min();
+                return match due {
+                    Some(due) if buffer.is_empty() => Next::Until(due),
+                    _ => next,
                 };
-            }
+            };
             next = Next::Frames;
             if !message.is_begun {
                 *waiting_bytes -= message.payload.len() + MESSAGE_BYTES;

@@ -9,9 +9,9 @@ use larder_commands::args::OwnedArgs;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::frame::{FrameReader, LAST, PART, PING, encode, is_own_verb, is_verb};
+use super::frame::{FrameReader, LAST, PART, PING, PONG, encode, is_own_verb, is_verb};
 use super::outbox::Next;
 use super::table::Link;
 use super::{LinkError, Shared};
@@ -78,17 +78,25 @@ const WRITE_BYTES_KEPT: usize = 256 * 1024;
 
 async fn write(shared: Arc<Shared>, link: Arc<Link>, mut half: OwnedWriteHalf) -> LinkError {
     let mut buffer = Vec::new();
+    let mut next_ping = Instant::now();
     loop {
         buffer.clear();
         buffer.shrink_to(WRITE_BYTES_KEPT);
+        let now = Instant::now();
+        if now >= next_ping {
+            let number = link.ping_number().to_string();
+            encode(&[PING.as_bytes(), number.as_bytes()], &mut buffer);
+            next_ping = now + shared.limits.ping_after;
+        }
         let next = link.outbox.take(shared.limits.frame_bytes_max, &mut buffer);
-        match next {
-            Next::Frames => {}
-            Next::Until(due) => {
-                // An urgent message, or a ping, may have to go before.
-                let _ = timeout_at(due, pause(&shared, &link, &mut buffer)).await;
-            }
-            Next::Nothing => pause(&shared, &link, &mut buffer).await,
+        if buffer.is_empty() {
+            let until = match next {
+                Next::Until(due) => due.min(next_ping),
+                Next::Frames | Next::Nothing => next_ping,
+            };
+            // Whichever comes first is looked at above.
+            let _ = timeout_at(until, link.outbox.filled()).await;
+            continue;
         }
         shared
             .stats
@@ -97,16 +105,6 @@ async fn write(shared: Arc<Shared>, link: Arc<Link>, mut half: OwnedWriteHalf) -
         if let Err(error) = half.write_all(&buffer).await {
             return error.into();
         }
-    }
-}
-
-/// Waits for a message; appends a ping when there was none for long.
-async fn pause(shared: &Shared, link: &Link, buffer: &mut Vec<u8>) {
-    if timeout(shared.limits.ping_after, link.outbox.filled())
-        .await
-        .is_err()
-    {
-        encode(&[PING.as_bytes()], buffer);
     }
 }
 
@@ -206,7 +204,15 @@ impl<'a> Inbox<'a> {
     fn take(&mut self, frame: &OwnedArgs) -> Result<(), LinkError> {
         let args = frame.as_args();
         match (verb(args.at(0))?, args.len()) {
-            (PING, 1) => Ok(()),
+            (PING, 2) => {
+                // If there is no room for the answer, the peer does not read.
+                self.link.send(PONG, frame.share(1), true);
+                Ok(())
+            }
+            (PONG, 2) => {
+                self.link.note_pong(number(args.at(1))? as u64);
+                Ok(())
+            }
             (PART, 3) => {
                 self.begin(args.at(1))?;
                 self.keep(args.at(2))
@@ -228,9 +234,10 @@ impl<'a> Inbox<'a> {
 
     /// The first part of a message says how long it will be, so that its room is made once.
     fn begin(&mut self, whole: &[u8]) -> Result<(), LinkError> {
-        let whole = std::str::from_utf8(whole).ok();
-        let whole: Option<usize> = whole.and_then(|whole| whole.parse().ok());
-        self.whole = whole.filter(|_| self.whole == 0).unwrap_or(0);
+        if self.whole != 0 {
+            return Err(LinkError::Unexpected("a message within another"));
+        }
+        self.whole = number(whole)?;
         if self.whole > self.shared.limits.message_bytes_max {
             return Err(LinkError::Unexpected("a message that is too long"));
         }
@@ -314,6 +321,12 @@ fn carry_on(done: Result<(), JoinError>) -> Result<(), LinkError> {
         Err(Err(_)) => Err(LinkError::Stopped),
         Ok(()) => Ok(()),
     }
+}
+
+fn number(bytes: &[u8]) -> Result<usize, LinkError> {
+    let text = std::str::from_utf8(bytes).ok();
+    let number = text.and_then(|text| text.parse().ok());
+    number.ok_or(LinkError::Unexpected("a frame without its number"))
 }
 
 fn verb(bytes: &[u8]) -> Result<&str, LinkError> {

@@ -41,6 +41,8 @@ pub(super) struct Link {
     pub(super) key: LinkKey,
     pub(super) outbox: Outbox,
     address: SocketAddr,
+    began: Instant,
+    round_trip_us: AtomicU64,
     delay_ms: AtomicU64,
     is_up: AtomicBool,
     is_stopped: watch::Sender<bool>,
@@ -53,6 +55,8 @@ impl Link {
             key,
             outbox,
             address,
+            began: Instant::now(),
+            round_trip_us: AtomicU64::new(0),
             delay_ms: AtomicU64::new(0),
             is_up: AtomicBool::new(false),
             is_stopped: watch::Sender::new(false),
@@ -72,6 +76,17 @@ impl Link {
     pub(super) fn delay(&self) -> Option<Duration> {
         let delay_ms = self.delay_ms.load(Ordering::Relaxed);
         (delay_ms > 0).then(|| Duration::from_millis(delay_ms))
+    }
+
+    /// The number of a PING that is sent now: microseconds of this link.
+    pub(super) fn ping_number(&self) -> u64 {
+        self.began.elapsed().as_micros() as u64
+    }
+
+    /// The answer to a PING came in.
+    pub(super) fn note_pong(&self, number: u64) {
+        let took_us = self.ping_number().saturating_sub(number);
+        self.round_trip_us.store(took_us.max(1), Ordering::Relaxed);
     }
 
     /// Opens the link for senders.
@@ -120,6 +135,7 @@ impl Link {
             address: self.address,
             is_dialled: self.key.is_dialled,
             queued_bytes: self.outbox.bytes(),
+            round_trip_us: self.round_trip_us.load(Ordering::Relaxed),
         }
     }
 }

@@ -444,6 +444,11 @@ async fn a_delayed_link_is_late_in_both_directions_and_in_order() {
                 .eq((0_u8..20).map(|number| Bytes::from(vec![number])))
         );
     }
+    until("a ping and its answer are as late", || {
+        let links = b.links.list();
+        links.iter().any(|link| link.round_trip_us >= 150_000)
+    })
+    .await;
     a.links.set_fault(
         b.id,
         Fault {
