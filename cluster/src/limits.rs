@@ -65,3 +65,5 @@ pub const REPLY_BYTES_MAX: usize = 1 << 30;
 pub const PENDING_MAX: usize = 1 << 20;
 /// How slowly the arguments of a forwarded command may travel: 16 MB a second.
 pub const REQUEST_BYTES_PER_MS_MIN: usize = 16 << 10;
+/// Elements of which one peer is told when they change; beyond, it has to look.
+pub const WATCHES_PER_PEER_MAX: usize = 1 << 16;

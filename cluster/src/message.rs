@@ -100,6 +100,12 @@ messages! {
     13 "RETIRE" Retire(partition: PartitionId, dots: KnownClock),
     /// The sender's run, and the digest of its layout: now and then, in case LAYOUT was lost.
     14 "DIGEST" Digest(run: u128, digest: u64),
+    /// The sender wants to be told when an element changes that the receiver leads.
+    15 "WATCH" Watch(partition: PartitionId, key: RowKey),
+    /// It does not want that any more.
+    16 "UNWATCH" Unwatch(partition: PartitionId, key: RowKey),
+    /// An element that the receiver watches has changed.
+    17 "CHANGED" Changed(partition: PartitionId, key: RowKey),
 }
 
 impl Message {

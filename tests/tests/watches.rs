@@ -2,7 +2,8 @@
 
 use larder_tests::failure::ensure;
 use larder_tests::value::text;
-use larder_tests::{Checked, Client, Cluster};
+use larder_tests::wait::{PATIENCE, until};
+use larder_tests::{Checked, Client, Cluster, Plan};
 
 /// The next message begins so.
 fn comes(client: &mut Client, wanted: &str) -> Checked {
@@ -40,6 +41,50 @@ fn watchers_on_all_nodes_see_every_change_and_its_end() -> Checked {
     watchers
         .iter_mut()
         .try_for_each(|watcher| watcher.says("PING", "+PONG"))
+}
+
+/// Of four nodes two have the key. The watchers of the others are told by its leader, whoever that
+/// is, and miss nothing while it is away or they are.
+#[test]
+fn watchers_see_changes_through_the_death_of_a_node_and_a_cut() -> Checked {
+    let mut cluster = Plan::of(4).with("replicas", "2").start()?;
+    let mut watchers = Vec::new();
+    for node in 0..3 {
+        let mut watcher = cluster.client(node)?;
+        watcher.begins("LWATCH doc", "[lwatch, doc, [nil, ")?;
+        watchers.push(watcher);
+    }
+    let change = |cluster: &Cluster, to: u32| {
+        until("the change is taken", PATIENCE, || {
+            let line = format!("LPATCH doc '' '{{\"a\":{to}}}'");
+            let reply = cluster.node(0).ask(&line)?;
+            ensure(!reply.starts_with('-'), || reply.clone())
+        })
+    };
+    let all_see = |watchers: &mut [Client], wanted: u32| {
+        let wanted = format!(r#"[lwatch, doc, [{{"a":{wanted}}}, "#);
+        let mut watchers = watchers.iter_mut();
+        watchers.try_for_each(|watcher| comes_to(watcher, &wanted))
+    };
+    change(&cluster, 1)?;
+    all_see(&mut watchers, 1)?;
+    cluster.node_mut(3).kill()?;
+    change(&cluster, 11)?;
+    all_see(&mut watchers, 11)?;
+    cluster.node_mut(3).restart()?;
+    cluster.settle()?;
+    change(&cluster, 111)?;
+    all_see(&mut watchers, 111)?;
+    cluster.cut(&[2])?;
+    change(&cluster, 1111)?;
+    cluster.heal(&[2])?;
+    all_see(&mut watchers, 1111)
+}
+
+/// The watcher is told so at last; in between it may see older states, and errors.
+fn comes_to(watcher: &mut Client, wanted: &str) -> Checked {
+    while !text(&watcher.reply()?).starts_with(wanted) {}
+    Ok(())
 }
 
 #[test]

@@ -38,6 +38,9 @@ impl Node {
             }
         };
         let runs = view.layout.nodes().map(|(node, _)| run_of(node)).collect();
+        if view.up != up {
+            self.review_watches();
+        }
         if view.up != up || view.runs != runs {
             *view = Arc::new(View {
                 up,
@@ -127,6 +130,7 @@ impl Node {
     /// has locked `changing` since it looked at the layout before.
     fn adopt(&self, layout: &Layout, source: Option<NodeId>) {
         self.see(layout);
+        self.review_watches();
         self.layout_version
             .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         self.refresh_view();

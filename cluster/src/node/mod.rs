@@ -12,11 +12,13 @@ mod effects;
 mod membership;
 mod moving;
 mod open;
+mod pulls;
 mod requests;
 mod rounds;
 mod state;
 mod swim;
 mod warm;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -59,6 +61,7 @@ pub struct Node {
     dirty: Mutex<BTreeSet<PartitionId>>,
     rounds: Mutex<rounds::Rounds>,
     swim: Mutex<swim::Swim>,
+    watches: Mutex<watches::Watches>,
     redo_end: AtomicU64,
     layout_version: AtomicU64,
     /// Held while the layout changes, so that no change is made to a layout that is gone.
@@ -208,20 +211,17 @@ impl Node {
             match event {
                 Event::SyncWanted => self.commit.lock().sync_wanted = true,
                 Event::Durable(partition) => self.on_durable(env, partition),
-                Event::Changed(partition, key) => {
-                    self.commit
-                        .lock()
-                        .answers
-                        .push(Answer::Changed(partition, key));
-                }
+                Event::Changed(partition, key) => self.tell_watchers(partition, key),
                 Event::BadPeer(peer) => self.commit.lock().answers.push(Answer::BadPeer(peer)),
                 // Another copy answers now: what it has may differ in any row.
                 Event::ReadyChanged(partition) => {
                     let watched = self.with_partition(partition, |p| p.watched.clone());
-                    let rows = watched.into_iter().flatten();
-                    let changed = rows.map(|row| Answer::Changed(partition, row));
-                    self.commit.lock().answers.extend(changed);
+                    for row in watched.into_iter().flatten() {
+                        self.tell_watchers(partition, row);
+                    }
+                    self.review_watches();
                 }
+                Event::PeerReadyChanged => self.review_watches(),
             }
         }
     }
@@ -242,6 +242,7 @@ impl Node {
             links.crowded.remove(&peer);
         }
         self.swim.lock().is_back(peer);
+        self.forget_watches_of(peer);
         self.forget_peer(peer);
         self.refresh_view();
         let settings = self.settings();
@@ -263,6 +264,8 @@ impl Node {
             links.linked.remove(&peer);
             links.runs.remove(&peer);
         }
+        self.lose_requests(peer);
+        self.forget_watches_of(peer);
         self.forget_peer(peer);
         self.refresh_view();
     }
@@ -355,6 +358,18 @@ impl Node {
             }
             Message::Pulled(number, partition, delta) => {
                 self.on_pull_answer(&env, peer, number, partition, delta)
+            }
+            Message::Watch(partition, key) => {
+                self.on_watch(&env, peer, partition, key);
+                Ok(())
+            }
+            Message::Unwatch(partition, key) => {
+                self.on_unwatch(peer, partition, key);
+                Ok(())
+            }
+            Message::Changed(partition, key) => {
+                self.on_changed(partition, key);
+                Ok(())
             }
             Message::Swim(payload) => {
                 self.on_swim(&payload, now);

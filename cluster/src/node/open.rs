@@ -109,6 +109,7 @@ impl Node {
             dirty: Mutex::new(BTreeSet::new()),
             rounds: Mutex::new(Rounds::default()),
             swim: Mutex::new(Swim::new(state.id, run)),
+            watches: Mutex::default(),
             redo_end: AtomicU64::new(0),
             layout_version: AtomicU64::new(1),
             changing: Mutex::new(()),

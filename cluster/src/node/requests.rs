@@ -15,20 +15,17 @@ use smallvec::SmallVec;
 
 use super::Node;
 use super::effects::Answer;
-use crate::copy::Delta;
 use crate::env::{Env, Now};
 use crate::id::{NodeId, PartitionId};
 use crate::limits::{PENDING_MAX, REQUEST_BYTES_PER_MS_MIN};
-use crate::message::{KnownClock, Message};
+use crate::message::Message;
 use crate::partition::{Output, Partition, Target, Written};
 use crate::request::{Access, Reply, Request};
-use crate::row_key::RowKey;
-use crate::store::StoreError;
 use crate::transaction::{Part, Transaction};
 
 /// Who is told of the outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Caller {
+pub(super) enum Caller {
     /// The layer above, under its token.
     Client(u64),
     /// A peer, under its number.
@@ -43,18 +40,28 @@ struct Forwarded {
     to: NodeId,
     tried: BTreeSet<NodeId>,
     deadline_ms: u64,
-    /// Whether it is certain that it has not reached that node and never will.
-    is_unsent: bool,
+    fate: Fate,
+}
+
+/// What is known of a request that was sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// An answer may come.
+    UnderWay,
+    /// The link is gone: it may have arrived, and no answer will.
+    Lost,
+    /// It has not arrived, and never will.
+    Unsent,
 }
 
 /// A request that waits for the states of other replicas.
 #[derive(Debug)]
-struct Pulling {
-    caller: Caller,
-    request: Request,
-    awaited: BTreeSet<NodeId>,
-    reached: u8,
-    deadline_ms: u64,
+pub(super) struct Pulling {
+    pub(super) caller: Caller,
+    pub(super) request: Request,
+    pub(super) awaited: BTreeSet<NodeId>,
+    pub(super) reached: u8,
+    pub(super) deadline_ms: u64,
 }
 
 /// A request that has run, and waits until its change is durable on enough nodes.
@@ -72,7 +79,7 @@ struct Waiting {
 pub(super) struct Requests {
     next: u64,
     forwarded: BTreeMap<u64, Forwarded>,
-    pulling: BTreeMap<u64, Pulling>,
+    pub(super) pulling: BTreeMap<u64, Pulling>,
     waiting: BTreeMap<u64, Waiting>,
 }
 
@@ -87,7 +94,7 @@ impl Requests {
         }
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
@@ -241,7 +248,7 @@ impl Node {
                 to,
                 tried,
                 deadline_ms,
-                is_unsent: false,
+                fate: Fate::UnderWay,
             },
         );
         None
@@ -253,7 +260,19 @@ impl Node {
         let mut requests = self.requests.lock();
         let forwarded = requests.forwarded.get_mut(&number);
         if let Some(forwarded) = forwarded.filter(|forwarded| forwarded.to == peer) {
-            forwarded.is_unsent = true;
+            forwarded.fate = Fate::Unsent;
+        }
+    }
+
+    /// The link to `peer` is gone, and with it all answers that it owes.
+    pub(super) fn lose_requests(&self, peer: NodeId) {
+        let mut requests = self.requests.lock();
+        let forwarded = requests.forwarded.values_mut();
+        for forwarded in forwarded.filter(|f| f.to == peer && f.fate == Fate::UnderWay) {
+            forwarded.fate = Fate::Lost;
+        }
+        for pulling in requests.pulling.values_mut() {
+            pulling.awaited.remove(&peer);
         }
     }
 
@@ -279,39 +298,8 @@ impl Node {
         self.execute_here(env, caller, &request, 1)
     }
 
-    /// Asks the other owners in reach for what this node lacks of an element.
-    fn pull(
-        &self,
-        env: &Env<'_>,
-        partition: PartitionId,
-        key: &RowKey,
-    ) -> Option<(u64, BTreeSet<NodeId>)> {
-        let known = self.with_partition(partition, |p| {
-            let ready = p.is_ready(env);
-            p.main.as_ref().filter(|_| ready).map(|main| KnownClock {
-                actors: main.actors.clone(),
-                clock: main.clock.clone(),
-            })
-        })??;
-        let peers: BTreeSet<NodeId> = env
-            .other_owners(partition)
-            .filter(|owner| env.view.up.contains(owner))
-            .collect();
-        if peers.is_empty() {
-            return None;
-        }
-        let number = self.requests.lock().number();
-        for &peer in &peers {
-            self.send(
-                peer,
-                Message::Pull(number, partition, known.clone(), key.clone()),
-            );
-        }
-        Some((number, peers))
-    }
-
     /// Runs a request on the copies of this node.
-    fn execute_here(
+    pub(super) fn execute_here(
         &self,
         env: &Env<'_>,
         caller: Caller,
@@ -495,7 +483,7 @@ impl Node {
         }
     }
 
-    fn answer(&self, _env: &Env<'_>, caller: Caller, reply: Reply) {
+    pub(super) fn answer(&self, _env: &Env<'_>, caller: Caller, reply: Reply) {
         let mut commit = self.commit.lock();
         match caller {
             Caller::Client(token) => commit.answers.push(Answer::Reply(token, reply)),
@@ -529,6 +517,7 @@ impl Node {
             for partition in &forwarded.request.partitions {
                 self.with_partition(*partition, |p| p.ready.insert(peer, false));
             }
+            self.review_watches();
             self.retry(env, forwarded);
         } else {
             self.answer(env, forwarded.caller, reply);
@@ -551,7 +540,7 @@ impl Node {
         let (forwarded, pulling, waiting) = {
             let mut requests = self.requests.lock();
             let forwarded = take_if(&mut requests.forwarded, |f| {
-                f.deadline_ms <= now || f.is_unsent || !linked.contains(&f.to)
+                f.deadline_ms <= now || f.fate != Fate::UnderWay || !linked.contains(&f.to)
             });
             for pulling in requests.pulling.values_mut() {
                 pulling.awaited.retain(|peer| linked.contains(peer));
@@ -563,10 +552,10 @@ impl Node {
             (forwarded, pulling, waiting)
         };
         for forwarded in forwarded {
-            if linked.contains(&forwarded.to) && !forwarded.is_unsent {
+            if forwarded.fate == Fate::UnderWay && linked.contains(&forwarded.to) {
                 self.suspect(forwarded.to, env.now);
             }
-            if forwarded.request.repeatable || forwarded.is_unsent {
+            if forwarded.request.repeatable || forwarded.fate == Fate::Unsent {
                 self.retry(env, forwarded);
             } else {
                 self.answer(env, forwarded.caller, Reply::Unknown);
@@ -592,78 +581,6 @@ impl Node {
                     wanted,
                 }
             };
-            self.answer(env, caller, reply);
-        }
-    }
-
-    /// A peer wants what it lacks of an element.
-    pub(super) fn on_pull(
-        &self,
-        env: &Env<'_>,
-        peer: NodeId,
-        number: u64,
-        partition: PartitionId,
-        known: &KnownClock,
-        key: &RowKey,
-    ) -> Result<(), StoreError> {
-        let delta = self
-            .act(env, partition, |p, env, out| {
-                p.on_pull(env, &known.actors, &known.clock, key, out)
-            })
-            .unwrap_or(Ok(None))?;
-        self.send(
-            peer,
-            Message::Pulled(number, partition, delta.map(Box::new)),
-        );
-        Ok(())
-    }
-
-    /// A replica's state of an element came in.
-    pub(super) fn on_pull_answer(
-        &self,
-        env: &Env<'_>,
-        peer: NodeId,
-        number: u64,
-        partition: PartitionId,
-        delta: Option<Box<Delta>>,
-    ) -> Result<(), StoreError> {
-        let joined = delta.is_some();
-        if let Some(delta) = delta {
-            self.act(env, partition, |p, env, out| {
-                p.on_delta(env, out, peer, *delta)
-            })
-            .unwrap_or(Ok(()))?;
-        }
-        let done = {
-            let mut requests = self.requests.lock();
-            let Some(pulling) = requests.pulling.get_mut(&number) else {
-                return Ok(());
-            };
-            if pulling.awaited.remove(&peer) && joined {
-                pulling.reached += 1;
-            }
-            let enough = pulling.reached >= pulling.request.read_copies;
-            let over = enough || pulling.awaited.is_empty();
-            if over {
-                requests.pulling.remove(&number)
-            } else {
-                None
-            }
-        };
-        if let Some(pulling) = done {
-            self.finish_pull(env, pulling);
-        }
-        Ok(())
-    }
-
-    fn finish_pull(&self, env: &Env<'_>, pulling: Pulling) {
-        let Pulling {
-            caller,
-            request,
-            reached,
-            ..
-        } = pulling;
-        if let Some(reply) = self.execute_here(env, caller, &request, reached) {
             self.answer(env, caller, reply);
         }
     }

@@ -32,6 +32,7 @@ impl Node {
         self.expire_suspicions(now);
         self.expire_requests(&env);
         self.poll_swim(now);
+        self.tend_watches(&env);
         let (replicate, exchange, expire, next) = {
             let mut rounds = self.rounds.lock();
             let replicate = rounds.replicate_ms <= now.monotonic_ms;

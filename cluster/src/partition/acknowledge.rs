@@ -137,7 +137,10 @@ impl Partition {
         from: NodeId,
         told: &Acknowledgement,
     ) {
-        self.ready.insert(from, told.copy.is_some());
+        let is_ready = told.copy.is_some();
+        if self.ready.insert(from, is_ready) != Some(is_ready) {
+            out.events.push(Event::PeerReadyChanged);
+        }
         self.note_word(env, from, told);
         if let Some(main) = self.main.as_mut() {
             let translation = main.translation(&told.actors, &mut out.redo);

@@ -63,6 +63,8 @@ pub enum Event {
     Durable(PartitionId),
     /// The partition's own copy became ready, or ceased to be.
     ReadyChanged(PartitionId),
+    /// Another node's copy became ready, or ceased to be.
+    PeerReadyChanged,
     /// A peer sent what contradicts itself, or what no peer of this release sends.
     BadPeer(NodeId),
 }

@@ -2,8 +2,9 @@
 //!
 //! A watch reads the state again whenever it may have changed, and sends it if it has: several
 //! changes in a row may become one message, and a client that reads slowly gets the latest state
-//! rather than all of them. Changes of copies on this node wake a watch at once. Those of keys that
-//! other nodes lead, and of keys that expire, are found by looking.
+//! rather than all of them. A watch is woken by changes of copies on this node, and of keys that
+//! other nodes lead by a word from there; when another node comes to lead a key, it is looked at
+//! once more. That a key expires is found by looking.
 //!
 //! ```text
 //! reply     *3 lwatch key [json, context]      state first, so that a reconnect loses nothing
@@ -31,8 +32,8 @@ use super::step::write_core_reply;
 use crate::limits::WATCHES_MAX;
 use crate::server::Server;
 
-/// How often a key is looked at that another node leads.
-const LOOK_AWAY_EVERY: Duration = Duration::from_millis(200);
+/// How often a key is looked at that another node leads, in case it expires.
+const LOOK_AWAY_EVERY: Duration = Duration::from_secs(3);
 /// How often a key of this node is looked at, in case it expires.
 const LOOK_HERE_EVERY: Duration = Duration::from_secs(1);
 /// Messages that wait for the client; its watches wait then.
@@ -181,7 +182,7 @@ impl Watched {
         for partition in &self.plan.partitions {
             runtime
                 .watchers
-                .add(&runtime.node, *partition, &self.row, waker.clone());
+                .add(runtime, *partition, &self.row, waker.clone());
         }
         Guard {
             watched: self.clone(),

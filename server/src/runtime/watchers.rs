@@ -9,6 +9,8 @@ use larder_cluster::row_key::RowKey;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::Runtime;
+
 type Row = (PartitionId, RowKey);
 
 /// Those who wait for changes of rows, by row.
@@ -18,14 +20,14 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// From here on `waker` is woken when the row changes in this node's copy, by a command or by
-    /// what other nodes send.
-    pub fn add(&self, node: &Node, partition: PartitionId, row: &RowKey, waker: Arc<Notify>) {
+    /// From here on `waker` is woken when the row changes in a copy of this node or at the node
+    /// that leads it.
+    pub fn add(&self, runtime: &Runtime, partition: PartitionId, row: &RowKey, waker: Arc<Notify>) {
         let mut rows = self.rows.lock();
         rows.entry((partition, row.clone()))
             .or_default()
             .push(waker);
-        node.with_partition(partition, |partition| partition.watched.insert(row.clone()));
+        runtime.node.watch(partition, row, runtime.clock.now());
     }
 
     /// `waker` is woken no more.
@@ -38,7 +40,7 @@ impl Watchers {
         wakers.retain(|other| !Arc::ptr_eq(other, waker));
         if wakers.is_empty() {
             rows.remove(&key);
-            node.with_partition(partition, |partition| partition.watched.remove(row));
+            node.unwatch(partition, row);
         }
     }
 

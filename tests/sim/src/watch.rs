@@ -1,7 +1,8 @@
 //! LWATCH: somebody looks at a document again whenever the node says that it may have changed.
 //!
-//! As the server does it: a change of a copy on this node wakes the watch; a key that another node
-//! leads is looked at from time to time.
+//! As the server does it: a change of a copy on this node, or a word of the node that leads the
+//! key, wakes the watch. As messages of the simulator can be lost, a key that another node leads is
+//! looked at from time to time.
 
 use bytes::Bytes;
 use larder_cluster::id::PartitionId;
@@ -79,7 +80,7 @@ impl World {
                         return;
                     };
                     if let Some(node) = self.node(entry) {
-                        node.with_partition(partition, |p| p.watched.insert(row));
+                        node.watch(partition, &row, self.clock_of(entry));
                     }
                     self.workload.watches[at].entry = Some(entry);
                     self.look(at);

@@ -481,8 +481,24 @@ fn a_bootstrap_tells_those_who_watch() {
         .with_joining(joiner(2))
         .expect("it is new");
     let newcomer = stage.add(layout);
-    stage.partition(newcomer, |p| p.watched.insert(row_key("x")));
+    stage.nodes[newcomer].watch(stage_partition(), &row_key("x"), stage.now());
     stage.pump(30);
     assert_eq!(stage.values(newcomer, "x").len(), 1);
-    assert!(stage.changed.contains(&(newcomer, row_key("x"))));
+    let changed = Answer::Changed(stage_partition(), row_key("x"));
+    assert!(stage.answers.contains(&(newcomer, changed)));
+}
+
+/// Found by the watches of a stage: a link that broke and was back before anybody looked left its
+/// commands waiting for answers that could not come any more.
+#[test]
+fn a_command_whose_link_broke_does_not_wait_for_its_time_to_pass() {
+    let (mut stage, owner, asker) = owner_and_stand_in();
+    let mut request = Request::new(0, Vec::new(), vec![stage_partition()], Access::Write);
+    request.repeatable = false;
+    let submitted = stage.nodes[asker].submit(7, request, stage.now());
+    assert_eq!(submitted, Submitted::Pending);
+    stage.cut(owner, asker);
+    stage.link(owner, asker);
+    stage.poll(asker);
+    assert_eq!(stage.answers, [(asker, Answer::Reply(7, Reply::Unknown))]);
 }

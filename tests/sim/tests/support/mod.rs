@@ -1,5 +1,7 @@
 //! Real nodes on a stage: every message is delivered, held or dropped by the script.
 
+#![expect(dead_code, reason = "each file of tests uses some of it")]
+
 use std::sync::Arc;
 
 use larder_cluster::env::{Now, Settings};
@@ -9,7 +11,7 @@ use larder_cluster::memory_store::MemoryStore;
 use larder_cluster::message::Message;
 use larder_cluster::node::{Answer, Node, NodeState, Submitted};
 use larder_cluster::partition::Partition;
-use larder_cluster::request::Reply;
+use larder_cluster::request::{Reply, Request};
 use larder_cluster::row_key::RowKey;
 use larder_cluster::store::Store;
 use larder_cluster::token::{KeyPlace, Partitions};
@@ -26,13 +28,13 @@ pub(crate) struct Stage {
     pub(crate) stores: Vec<MemoryStore>,
     pub(crate) mail: Vec<(usize, usize, Message)>,
     pub(crate) now_ms: u64,
-    /// Rows of which nodes said that they had changed.
-    pub(crate) changed: Vec<(usize, RowKey)>,
+    /// What nodes have said to the layer above.
+    pub(crate) answers: Vec<(usize, Answer)>,
+    pub(crate) settings: Settings,
     history: Arc<SharedHistory>,
     executor: Arc<Executor>,
     runs: u128,
     values: u64,
-    settings: Settings,
 }
 
 /// The key of a short name; all of them are in one partition.
@@ -91,7 +93,7 @@ impl Stage {
             stores: Vec::new(),
             mail: Vec::new(),
             now_ms: 1_000,
-            changed: Vec::new(),
+            answers: Vec::new(),
             executor: Arc::new(Executor::new(history.clone())),
             history,
             runs: 0,
@@ -194,11 +196,8 @@ impl Stage {
 
     pub(crate) fn collect(&mut self, at: usize) {
         let effects = self.nodes[at].commit().expect("the disk takes all");
-        for answer in effects.answers {
-            if let Answer::Changed(_, row) = answer {
-                self.changed.push((at, row));
-            }
-        }
+        let answers = effects.answers.into_iter();
+        self.answers.extend(answers.map(|answer| (at, answer)));
         for (peer, message) in effects.sends {
             let to = (0..self.nodes.len()).find(|node| id(*node) == peer);
             if let Some(to) = to.filter(|to| *to != at) {
@@ -275,15 +274,26 @@ impl Stage {
         }
     }
 
-    /// Runs a command on a node, on its own copy if it has one, whoever comes first in the list of
-    /// those who could; gives its number.
-    pub(crate) fn run(&mut self, at: usize, action: Action) -> u64 {
+    /// A command and its number.
+    pub(crate) fn request(&mut self, action: Action) -> (u64, Request) {
         let partitions = Partitions::new(16).expect("sixteen is a power of two");
         let planned = plan(action.args(), partitions).expect("the script knows its commands");
         let mut request = planned.request(action.args(), 0, Protocol::Resp2, 1);
         let moment = Moment::default();
         let token = self.history.lock().begin_command(action, &request, moment);
         request.args[0] = marked(&request.args[0], token);
+        (token, request)
+    }
+
+    /// How many commands there were.
+    pub(crate) fn requests(&self) -> usize {
+        self.history.lock().commands.len()
+    }
+
+    /// Runs a command on a node, on its own copy if it has one, whoever comes first in the list of
+    /// those who could; gives its number.
+    pub(crate) fn run(&mut self, at: usize, action: Action) -> u64 {
+        let (token, request) = self.request(action);
         let now = self.now();
         let is_owner = |p: &Partition| {
             let main = p.main.as_ref().filter(|_| p.has_main());
