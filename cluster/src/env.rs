@@ -42,6 +42,10 @@ pub struct Settings {
     pub resend_after_ms: u64,
     /// How long a transfer or a request between nodes may make no progress.
     pub transfer_timeout_ms: u64,
+    /// Partitions that a node fetches at a time.
+    pub bootstrap_partitions: usize,
+    /// Bytes of whole partitions that a node hands over in a second; 0 is no limit.
+    pub handoff_rate: u64,
     /// How long a forwarded request may take.
     pub request_timeout_ms: u64,
     /// How far ahead a stamp from elsewhere may be and still move the clock.
@@ -71,6 +75,8 @@ impl Default for Settings {
             anti_entropy_interval_ms: 1_000,
             resend_after_ms: 3_000,
             transfer_timeout_ms: 5_000,
+            bootstrap_partitions: 4,
+            handoff_rate: 0,
             request_timeout_ms: 2_000,
             max_clock_drift_ms: 60_000,
             document_forget_after_ms: 400 * 24 * 3_600_000,

@@ -67,3 +67,5 @@ pub const PENDING_MAX: usize = 1 << 20;
 pub const REQUEST_BYTES_PER_MS_MIN: usize = 16 << 10;
 /// Elements of which one peer is told when they change; beyond, it has to look.
 pub const WATCHES_PER_PEER_MAX: usize = 1 << 16;
+/// Ranges of transfers that peers wait for at a time.
+pub const FETCHES_MAX: usize = 1 << 16;

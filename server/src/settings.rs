@@ -139,9 +139,9 @@ settings! {
     resend_after_ms: u64 = "resend-after-ms" "3000", Live, 10..=3600000;
     /// Milliseconds that the transfer of a partition may make no progress.
     transfer_timeout_ms: u64 = "transfer-timeout-ms" "5000", Live, 10..=3600000;
-    /// Partitions that a node fetches at a time while it joins.
+    /// Partitions that a node fetches as a whole at a time, while it joins or after it lost much.
     bootstrap_partitions: u64 = "bootstrap-partitions" "4", Live, 1..=1024;
-    /// Bytes per second at which a node hands partitions over; 0 is no limit.
+    /// Bytes per second of whole partitions that a node hands over to others; 0 is no limit.
     handoff_rate: Bytes = "handoff-rate" "0", Live, 0..=1099511627776;
     /// Values that lost a conflict and are kept for LCONFLICTS.
     conflict_journal_size: u64 = "conflict-journal-size" "1000", Live, 0..=1000000;

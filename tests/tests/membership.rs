@@ -7,7 +7,7 @@ use larder_tests::failure::ensure;
 use larder_tests::node::Node;
 use larder_tests::value::{field, parts, text};
 use larder_tests::wait::{PATIENCE, until};
-use larder_tests::{Checked, Cluster, load};
+use larder_tests::{Checked, Cluster, Plan, load};
 
 /// Members that a node knows, with their states and copies.
 fn members(client: &mut Client) -> Checked<Vec<(String, String, u64)>> {
@@ -174,4 +174,42 @@ fn a_rolling_restart_is_not_noticed_by_clients_of_other_nodes() -> Checked {
         })?;
     }
     Ok(())
+}
+
+/// What CLUSTER LAG of a node says under a name.
+fn lag(cluster: &Cluster, node: usize, name: &str) -> Checked<String> {
+    let reply = cluster.client(node)?.run(&["CLUSTER", "LAG"])?;
+    Ok(field(&reply, name).as_ref().map(text).unwrap_or_default())
+}
+
+/// A new owner that has fetched nothing yet lacks no change that anybody could name.
+#[test]
+fn partitions_that_a_new_node_has_yet_to_fetch_count_as_lag() -> Checked {
+    let mut cluster = Plan::of(2).with("handoff-rate", "1").start()?;
+    load::set(&mut cluster.client(0)?, "k", 0..1000)?;
+    cluster.level()?;
+    cluster.add()?;
+    until("the newcomer is known to lack partitions", PATIENCE, || {
+        for (node, name) in [
+            (0, "whole-partitions"),
+            (0, "partitions"),
+            (2, "missing-here"),
+        ] {
+            let seen = lag(&cluster, node, name)?;
+            ensure(!seen.is_empty() && seen != ":0", || {
+                format!("{name} is {seen}")
+            })?;
+        }
+        Ok(())
+    })?;
+    for node in 0..2 {
+        cluster
+            .node(node)
+            .says("CONFIG SET handoff-rate 0", "+OK")?;
+    }
+    cluster.level()?;
+    let seen = lag(&cluster, 0, "whole-partitions")?;
+    ensure(seen == ":0", || {
+        format!("at rest whole-partitions is {seen}")
+    })
 }

@@ -9,6 +9,7 @@
 //! taken.
 
 mod effects;
+mod handoff;
 mod membership;
 mod moving;
 mod open;
@@ -62,6 +63,9 @@ pub struct Node {
     rounds: Mutex<rounds::Rounds>,
     swim: Mutex<swim::Swim>,
     watches: Mutex<watches::Watches>,
+    handoff: Mutex<handoff::Handoff>,
+    /// Whether a transfer to this node has ended, so that the next may begin.
+    has_bootstrapped: Mutex<bool>,
     redo_end: AtomicU64,
     layout_version: AtomicU64,
     /// Held while the layout changes, so that no change is made to a layout that is gone.
@@ -222,6 +226,7 @@ impl Node {
                     self.review_watches();
                 }
                 Event::PeerReadyChanged => self.review_watches(),
+                Event::TransferOver => *self.has_bootstrapped.lock() = true,
             }
         }
     }
@@ -332,14 +337,15 @@ impl Node {
                 })
                 .unwrap_or(Ok(())),
             Message::Offer(partition) => {
-                self.act(&env, partition, |p, env, out| p.on_offer(env, out, peer));
+                // It is offered again.
+                if self.bootstraps_left(&env) > 0 {
+                    self.act(&env, partition, |p, env, out| p.on_offer(env, out, peer));
+                }
                 Ok(())
             }
-            Message::Fetch(partition, transfer, turn) => self
-                .act(&env, partition, |p, env, out| {
-                    p.on_fetch(env, out, peer, transfer, turn)
-                })
-                .unwrap_or(Ok(())),
+            Message::Fetch(partition, transfer, turn) => {
+                self.on_fetch(&env, peer, partition, (transfer, turn))
+            }
             Message::Range(partition, range) => self
                 .act(&env, partition, |p, env, out| {
                     p.on_range(env, out, peer, range)

@@ -110,6 +110,8 @@ impl Node {
             rounds: Mutex::new(Rounds::default()),
             swim: Mutex::new(Swim::new(state.id, run)),
             watches: Mutex::default(),
+            handoff: Mutex::default(),
+            has_bootstrapped: Mutex::default(),
             redo_end: AtomicU64::new(0),
             layout_version: AtomicU64::new(1),
             changing: Mutex::new(()),

@@ -57,7 +57,7 @@ impl Node {
                     .min(rounds.expire_ms),
             )
         };
-        let mut outcome = Ok(());
+        let mut outcome = self.tend_handoff(&env).and(self.tend_bootstraps(&env));
         if replicate {
             outcome = outcome.and(self.replicate_round(&env));
         }
@@ -129,9 +129,13 @@ impl Node {
 
     fn exchange_round(&self, env: &Env<'_>) -> Result<(), StoreError> {
         let mut outcome = Ok(());
+        let mut left = self.bootstraps_left(env);
         for partition in env.view.layout.partitions().iter() {
             let done = self.act(env, partition, |p, env, out| {
-                p.tend(env, out)?;
+                let was_staged = p.staged.is_some();
+                let tended = p.tend(env, out, left > 0);
+                left = left.saturating_sub(usize::from(!was_staged && p.staged.is_some()));
+                tended?;
                 p.exchange(env, out, &|peer| self.is_crowded(peer))
             });
             outcome = outcome.and(done.unwrap_or(Ok(())));

@@ -10,15 +10,21 @@ use crate::store::StoreError;
 impl Partition {
     /// Housekeeping of a partition, called now and then and when the view has changed: begins
     /// bootstraps, joins what is at home again, ends what was handed over, forgets what is settled.
+    /// `may_fetch` says whether one more partition may be fetched.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn tend(&mut self, env: &Env<'_>, out: &mut Output) -> Result<(), StoreError> {
+    pub fn tend(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+        may_fetch: bool,
+    ) -> Result<(), StoreError> {
         self.follow_ownership(env, out);
         self.tend_staged(env, out);
         self.tend_feeds(env);
         if env.is_owner(self.id) && !self.has_main() && self.staged.is_none() {
-            self.seek_bootstrap(env, out);
+            self.seek_bootstrap(env, out, may_fetch);
         }
         if self.is_ready(env) && self.fallback.is_some() {
             self.join_fallback(env, out)?;
@@ -84,7 +90,7 @@ impl Partition {
     /// Looks for a source of a bootstrap: a ready owner; failing that, when all members have told
     /// that no owner is ready, an old owner that still has its copy; failing that, there is nothing
     /// to fetch anywhere and the copy begins empty.
-    fn seek_bootstrap(&mut self, env: &Env<'_>, out: &mut Output) {
+    fn seek_bootstrap(&mut self, env: &Env<'_>, out: &mut Output, may_fetch: bool) {
         let has_copy = |node: &NodeId| self.ready.get(node) == Some(&true);
         let owners: Vec<NodeId> = env.other_owners(self.id).collect();
         let mut sources: Vec<NodeId> = owners
@@ -115,6 +121,9 @@ impl Partition {
         }
         if sources.is_empty() {
             self.begin_empty(env, out);
+            return;
+        }
+        if !may_fetch {
             return;
         }
         let source = sources[self.attempts % sources.len()];

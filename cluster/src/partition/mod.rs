@@ -65,6 +65,8 @@ pub enum Event {
     ReadyChanged(PartitionId),
     /// Another node's copy became ready, or ceased to be.
     PeerReadyChanged,
+    /// A transfer to this node has ended.
+    TransferOver,
     /// A peer sent what contradicts itself, or what no peer of this release sends.
     BadPeer(NodeId),
 }

@@ -148,6 +148,7 @@ impl Partition {
         });
         if over && let Some(staged) = self.staged.take() {
             self.end_copy(out, &staged.copy);
+            out.events.push(Event::TransferOver);
         }
     }
 
@@ -175,7 +176,8 @@ impl Partition {
         }
     }
 
-    /// A peer asks for the next range.
+    /// A peer asks for the next range: its number, the transfer's and the range's. It gets one
+    /// without rows if there is no room for any now. Gives the size of what was sent.
     ///
     /// # Errors
     /// What the disk says.
@@ -183,13 +185,12 @@ impl Partition {
         &mut self,
         env: &Env<'_>,
         out: &mut Output,
-        from: NodeId,
-        transfer: u64,
-        turn: u64,
-    ) -> Result<(), StoreError> {
+        (from, transfer, turn): (NodeId, u64, u64),
+        has_room: bool,
+    ) -> Result<usize, StoreError> {
         if !self.has_main() {
             self.acknowledge(env, out, from);
-            return Ok(());
+            return Ok(0);
         }
         let main = self.main.as_mut().expect("has_main was just asked");
         if turn == 0 {
@@ -200,10 +201,10 @@ impl Partition {
                 .get(&from)
                 .is_some_and(|feed| feed.transfer >= transfer)
             {
-                return Ok(());
+                return Ok(0);
             }
             if self.feeds.len() >= TRANSFERS_MAX && !self.feeds.contains_key(&from) {
-                return Ok(());
+                return Ok(0);
             }
             let last_ms = env.now.monotonic_ms;
             let copy = main.id;
@@ -219,15 +220,21 @@ impl Partition {
             main.touched.insert(from, Touched::default());
         }
         let Some(feed) = self.feeds.get_mut(&from) else {
-            return Ok(());
+            return Ok(0);
         };
         if feed.transfer != transfer || feed.turn != turn || feed.copy != main.id {
-            return Ok(());
+            return Ok(0);
         }
         feed.turn += 1;
         feed.last_ms = env.now.monotonic_ms;
-        let (rows, end) = next_range(main, env, feed, from)?;
+        let (rows, end) = if has_room {
+            next_range(main, env, feed, from)?
+        } else {
+            (Vec::new(), None)
+        };
         let ended = end.is_some();
+        let row_bytes = |(key, row): &(RowKey, Row)| key.heap_bytes() + row.heap_bytes();
+        let bytes = rows.iter().map(row_bytes).sum();
         let range = Range {
             transfer,
             turn,
@@ -239,7 +246,7 @@ impl Partition {
         if ended {
             self.end_feed(from);
         }
-        Ok(())
+        Ok(bytes)
     }
 
     /// The next range came in.
@@ -285,6 +292,7 @@ impl Partition {
             return Ok(());
         };
         self.counts.transfers_done += 1;
+        out.events.push(Event::TransferOver);
         let keeps_log = env.other_owners(self.id).next().is_some();
         let was_ready = self.is_ready(env);
         match self.main.as_mut() {

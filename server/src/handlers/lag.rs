@@ -13,6 +13,8 @@ use crate::server::Server;
 pub(super) struct Lag {
     /// Partitions of which it lacks something, or may lack it.
     pub(super) partitions: u64,
+    /// Of them, those that it has yet to fetch as a whole, whatever was changed in them.
+    pub(super) whole: u64,
     /// Changes that it is not known to hold on disk.
     pub(super) dots: u64,
     /// For how long it has lacked something, in milliseconds, as far as is known.
@@ -52,7 +54,9 @@ pub(super) fn of_peers(server: &Server) -> BTreeMap<NodeId, Lag> {
                     .for_ms
                     .max(since.map_or(0, |since| now.saturating_sub(since)));
             }
-            lag.partitions += u64::from(dots > 0);
+            let is_whole = partition.has_main() && partition.ready.get(node) == Some(&false);
+            lag.whole += u64::from(is_whole);
+            lag.partitions += u64::from(dots > 0 || is_whole);
             lag.dots += dots;
         }
     });

@@ -6,6 +6,7 @@ use larder_commands::args::Args;
 use larder_commands::error::CommandError;
 use larder_commands::reply::Reply;
 
+use super::counts::copies;
 use super::{Outcome, lag as lags};
 use crate::client::{Connection, Step};
 use crate::server::Server;
@@ -235,7 +236,13 @@ pub(super) fn lag(connection: &mut Connection, _: Args<'_>) -> Outcome {
     let lags = lags::of_peers(&connection.server);
     let view = connection.server.runtime.node.view();
     let reply = &mut connection.reply;
-    reply.map(4);
+    reply.map(6);
+    number_row(reply, "missing-here", copies(&connection.server).missing);
+    number_row(
+        reply,
+        "whole-partitions",
+        lags.values().map(|lag| lag.whole).sum(),
+    );
     number_row(
         reply,
         "partitions",
@@ -250,13 +257,14 @@ pub(super) fn lag(connection: &mut Connection, _: Args<'_>) -> Outcome {
     reply.bulk(b"peers");
     reply.array(lags.len());
     for (node, lag) in &lags {
-        reply.map(5);
+        reply.map(6);
         text_row(reply, "id", &node.to_string());
         text_row(
             reply,
             "reach",
             if view.up.contains(node) { "up" } else { "down" },
         );
+        number_row(reply, "whole-partitions", lag.whole);
         number_row(reply, "partitions", lag.partitions);
         number_row(reply, "changes", lag.dots);
         number_row(reply, "for-ms", lag.for_ms);

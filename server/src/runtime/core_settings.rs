@@ -12,6 +12,8 @@ pub fn core_settings(settings: &Settings) -> CoreSettings {
         anti_entropy_interval_ms: settings.anti_entropy_interval_ms,
         resend_after_ms: settings.resend_after_ms,
         transfer_timeout_ms: settings.transfer_timeout_ms,
+        bootstrap_partitions: settings.bootstrap_partitions as usize,
+        handoff_rate: settings.handoff_rate.0,
         request_timeout_ms: settings.request_timeout_ms,
         max_clock_drift_ms: settings.max_clock_drift_ms,
         document_forget_after_ms: settings.document_forget_after.0.saturating_mul(1000),
