@@ -9,6 +9,8 @@ use super::CopyId;
 pub struct Peer {
     /// The copy that the clock below belongs to; `None` until it is told on the current link.
     pub copy: Option<CopyId>,
+    /// The layout that its node went by when it told.
+    pub layout: u64,
     /// Whether it can be read and written.
     pub ready: bool,
     /// What it holds on disk.
@@ -40,6 +42,14 @@ impl Peer {
         if let Some(later) = self.sent_since_asked.take() {
             self.sent.join(&later);
         }
+    }
+
+    /// Whether it holds all of `clock` on disk as a copy that belongs to `layout`. What a node said
+    /// under another one may have been said of a copy that has ended since, because by that layout
+    /// it owned nothing.
+    #[must_use]
+    pub fn holds(&self, clock: &Clock, layout: u64) -> bool {
+        self.copy.is_some() && self.layout == layout && self.durable.covers(clock)
     }
 
     /// What it has or is about to have.

@@ -192,9 +192,8 @@ impl Node {
                 p.fallback.is_none()
                     && p.main.as_ref().is_none_or(|main| {
                         heirs.iter().all(|heir| {
-                            main.peers.get(heir).is_some_and(|peer| {
-                                peer.copy.is_some() && peer.durable.covers(&main.clock)
-                            })
+                            let peer = main.peers.get(heir);
+                            peer.is_some_and(|peer| peer.holds(&main.clock, env.view.digest))
                         })
                     })
             });

@@ -15,6 +15,9 @@ use crate::record::Role;
 pub struct Acknowledgement {
     /// The copy that this speaks for; `None`: it has none that is whole.
     pub copy: Option<CopyId>,
+    /// The digest of the layout that the node goes by. The copy of one that owns nothing by it may
+    /// end at any time.
+    pub layout: u64,
     /// The actors that the clocks name by number.
     pub actors: ActorTable,
     /// What the copy holds on disk.
@@ -31,6 +34,7 @@ impl Acknowledgement {
     /// Appends the acknowledgement.
     pub fn encode(&self, writer: &mut Writer) {
         writer.u128_be(self.copy.map_or(0, |copy| copy.0));
+        writer.u64_be(self.layout);
         self.actors.encode(writer);
         self.durable.encode(writer);
         writer.u8(u8::from(self.stands_in));
@@ -50,6 +54,7 @@ impl Acknowledgement {
             0 => None,
             copy => Some(CopyId(copy)),
         };
+        let layout = reader.u64_be()?;
         let actors = ActorTable::decode(reader, ACTORS_PER_PARTITION_MAX)?;
         let durable = Clock::decode(reader, actors.len())?;
         let stands_in = reader.u8()? != 0;
@@ -61,6 +66,7 @@ impl Acknowledgement {
         };
         Ok(Self {
             copy,
+            layout,
             actors,
             durable,
             seen,
@@ -78,6 +84,7 @@ impl Partition {
         match self.main.as_ref().filter(|main| main.role == Role::Main) {
             Some(main) => Acknowledgement {
                 copy: Some(main.id),
+                layout: env.view.digest,
                 actors: main.actors.clone(),
                 durable: if env.keeps(2) {
                     main.durable.clone()
@@ -90,6 +97,7 @@ impl Partition {
             },
             None => Acknowledgement {
                 copy: None,
+                layout: env.view.digest,
                 actors: ActorTable::new(),
                 durable: Clock::new(),
                 seen: None,
@@ -148,7 +156,7 @@ impl Partition {
             let clocks = translate(&told.durable)
                 .and_then(|durable| Ok((durable, told.seen.as_ref().map(translate).transpose()?)));
             match clocks {
-                Ok((durable, seen)) => note(main, env, from, told.copy, durable, seen),
+                Ok((durable, seen)) => note(main, env, from, told, durable, seen),
                 Err(_) => out.events.push(Event::BadPeer(from)),
             }
         }
@@ -158,7 +166,7 @@ impl Partition {
                 .seen
                 .as_ref()
                 .map(|clock| fallback.known_part(clock, &told.actors));
-            note(fallback, env, from, told.copy, durable, seen);
+            note(fallback, env, from, told, durable, seen);
         }
         out.events.push(Event::Durable(self.id));
         self.trim(env);
@@ -179,12 +187,12 @@ fn note(
     copy: &mut Copy,
     env: &Env<'_>,
     from: NodeId,
-    id: Option<CopyId>,
+    told: &Acknowledgement,
     durable: Clock,
     seen: Option<Clock>,
 ) {
     let peer = copy.peers.entry(from).or_default();
-    let Some(id) = id else {
+    let Some(id) = told.copy else {
         *peer = crate::copy::Peer::default();
         return;
     };
@@ -199,6 +207,7 @@ fn note(
         };
     }
     peer.copy = Some(id);
+    peer.layout = told.layout;
     peer.told_ms = env.now.monotonic_ms;
     peer.ready = true;
     peer.durable.join(&durable);

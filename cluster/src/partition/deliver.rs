@@ -94,7 +94,8 @@ impl Partition {
                 continue;
             }
             self.tell_retirements(out, peer);
-            let (mut unexplained, mut asks) = (false, false);
+            let mut unexplained = false;
+            let mut asks = self.needs_new_word(env, peer);
             for copy in [self.main.as_mut(), self.fallback.as_mut()]
                 .into_iter()
                 .flatten()
@@ -169,6 +170,19 @@ impl Partition {
         };
         let copies = [self.main.as_ref(), self.fallback.as_ref()];
         self.ready.get(&peer) != Some(&true) || !copies.into_iter().flatten().all(knows)
+    }
+
+    /// Whether `peer` said under another layout that it holds all of a copy that is to be handed over.
+    fn needs_new_word(&self, env: &Env<'_>, peer: NodeId) -> bool {
+        let is_old = |copy: &Copy| {
+            let known = copy.peers.get(&peer);
+            known.is_some_and(|known| {
+                known.layout != env.view.digest && known.durable.covers(&copy.clock)
+            })
+        };
+        let copies = [self.main.as_ref(), self.fallback.as_ref()];
+        !env.view.ownership.is_next_owner(env.node, self.id)
+            && copies.into_iter().flatten().any(is_old)
     }
 
     /// Proposes that `peer` take the whole partition from here (rule 5), if what it said of its own

@@ -202,9 +202,8 @@ impl Partition {
         let rule_kept = env.keeps(9);
         let handed_over = |copy: &Copy| {
             let mut holds = owners.iter().map(|owner| {
-                copy.peers
-                    .get(owner)
-                    .is_some_and(|peer| peer.copy.is_some() && peer.durable.covers(&copy.clock))
+                let peer = copy.peers.get(owner);
+                peer.is_some_and(|peer| peer.holds(&copy.clock, env.view.digest))
             });
             let all = if rule_kept {
                 holds.all(|held| held)
