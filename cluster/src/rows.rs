@@ -6,8 +6,8 @@
 //! partition is a small part of a node.
 //!
 //! A row that has changed since the last checkpoint cannot be evicted; it waits for the next one.
-//! Others are squeezed by LZ4 before they are evicted, if that makes them smaller: reading a squeezed
-//! row costs a tenth of reading it from the disk.
+//! Others are squeezed by LZ4 before they are evicted, if that makes them smaller: reading a
+//! squeezed row costs a tenth of reading it from the disk.
 //!
 //! ```text
 //! clean ──update──▶ dirty ──take_dirty──▶ written ──settle_written──▶ clean ──evict──▶ (disk only)
@@ -432,8 +432,8 @@ impl Rows {
         self.dirty_bytes = dirty_bytes;
     }
 
-    /// Makes room for about `bytes` among the clean rows, as far as `effort` goes; says how many bytes
-    /// that freed.
+    /// Makes room for about `bytes` among the clean rows, as far as `effort` goes; says how many
+    /// bytes that freed.
     pub fn evict(&mut self, bytes: usize, effort: Effort) -> usize {
         if effort != Effort::Evict && !self.squeezes.is_worth_a_look() {
             return 0;

@@ -238,8 +238,8 @@ impl<'a, 'b> Transaction<'a, 'b> {
         self.parts.iter().map(Part::written).collect()
     }
 
-    /// The entries of the redo record of this commit so far: what was changed here is their end. For
-    /// those who watch commands run.
+    /// The entries of the redo record of this commit so far: what was changed here is their end.
+    /// For those who watch commands run.
     #[must_use]
     pub fn redo(&self) -> &[u8] {
         self.out.redo.as_slice()

@@ -407,9 +407,11 @@ impl Seen {
     /// values at all: a later put then writes all it holds.
     pub(crate) fn after_patch(&self, edits: &[Edit]) -> Self {
         let mut after = self.clone();
+        // A document is an object anyway, so that only matters to who knows it as an empty one.
+        let was_empty = self.was_shown(&Pointer::root(), &LeafValue::EmptyObject);
         for (path, value) in edits {
             if value.is_some() {
-                let objects = path.above().filter(|above| !above.is_empty());
+                let objects = path.above().filter(|above| was_empty || !above.is_empty());
                 objects.for_each(|above| after.amend(above, Change::Object));
             }
             let change = match value {

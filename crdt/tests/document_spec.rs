@@ -302,8 +302,9 @@ impl World {
             seen: written.seen,
             ..reader.clone()
         };
-        after.shown.retain(|(path, value)| {
-            let gives_way = pair.is_some() && is_within(place, path) && value != "{}";
+        // An empty object above stays where it is, but is none to who has put something into it.
+        after.shown.retain(|(path, _)| {
+            let gives_way = pair.is_some() && is_within(place, path);
             !is_within(path, place) && !gives_way
         });
         after.shown.extend(pair);

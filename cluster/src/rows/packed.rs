@@ -60,8 +60,8 @@ impl Packed {
         packed
     }
 
-    /// Becomes `other`, in the same place if that is as long: the place is in the processor's cache,
-    /// another one would not be.
+    /// Becomes `other`, in the same place if that is as long: the place is in the processor's
+    /// cache, another one would not be.
     pub(super) fn replace(&mut self, other: Self) {
         if self.0.len() == other.0.len() {
             self.0.copy_from_slice(&other.0);

@@ -83,8 +83,8 @@ impl Document {
     /// removes. Repeating it changes nothing.
     ///
     /// What the delta claims to have seen must be covered by `contexts`, or be its own: dots of
-    /// the actors of its new leaves or, in a delta without any, of one actor. (A retry may come with
-    /// contexts that cover its leaves by then, but not all that they replaced.)
+    /// the actors of its new leaves or, in a delta without any, of one actor. (A retry may come
+    /// with contexts that cover its leaves by then, but not all that they replaced.)
     ///
     /// # Errors
     /// [`DocumentError::UnseenClaim`], [`DocumentError::TooOld`] for a new leaf from more than

@@ -1,5 +1,5 @@
-//! LMERGE joins a client replica's delta: its leaves arrive once, what it has seen and dropped goes,
-//! and nothing else does.
+//! LMERGE joins a client replica's delta: its leaves arrive once, what it has seen and dropped
+//! goes, and nothing else does.
 
 use larder_crdt::types::document_causal::{DocDot, Document, State};
 
