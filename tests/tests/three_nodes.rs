@@ -167,6 +167,13 @@ fn a_killed_node_catches_up_with_what_it_missed() -> Checked {
     load::set(&mut cluster.client(0)?, "old", 0..500)?;
     cluster.level()?;
     cluster.node_mut(2).kill()?;
+    // What was on its way in that instant may be answered by -TIMEOUT: nobody knows its outcome.
+    for node in [0, 1] {
+        until("the others miss the node", PATIENCE, || {
+            let info = cluster.node(node).ask("INFO larder_replication")?;
+            ensure(info.matches("link=up").count() == 1, || info)
+        })?;
+    }
     load::set(&mut cluster.client(0)?, "new", 0..1000)?;
     load::delete(&mut cluster.client(1)?, "old", 0..250)?;
     cluster.node_mut(2).restart()?;

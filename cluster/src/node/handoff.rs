@@ -4,7 +4,7 @@
 //! A source that has handed over its share answers a FETCH later. So that the receiver does not
 //! give up, it gets a range without rows now and then.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Node;
 use crate::env::Env;
@@ -29,6 +29,8 @@ pub(super) struct Handoff {
     budget: i64,
     filled_ms: u64,
     asked: VecDeque<Asked>,
+    /// Partitions that peers have offered while as many as may be were under way.
+    offers: BTreeMap<PartitionId, NodeId>,
 }
 
 impl Handoff {
@@ -131,12 +133,37 @@ impl Node {
             .saturating_sub(under_way.count())
     }
 
+    /// A peer offers a whole partition: it is fetched now, or when it is its turn.
+    pub(super) fn on_offer(&self, env: &Env<'_>, peer: NodeId, partition: PartitionId) {
+        if self.bootstraps_left(env) == 0 {
+            self.handoff.lock().offers.insert(partition, peer);
+            return;
+        }
+        self.act(env, partition, |p, env, out| p.on_offer(env, out, peer));
+    }
+
+    /// Fetches what was offered, up to `left` partitions; says how many more may be.
+    fn take_offers(&self, env: &Env<'_>, mut left: usize) -> usize {
+        while left > 0 {
+            let Some((partition, peer)) = self.handoff.lock().offers.pop_first() else {
+                break;
+            };
+            let began = self.act(env, partition, |p, env, out| {
+                let was_staged = p.staged.is_some();
+                p.on_offer(env, out, peer);
+                !was_staged && p.staged.is_some()
+            });
+            left -= usize::from(began == Some(true));
+        }
+        left
+    }
+
     /// A transfer is over: the next ones begin.
     pub(super) fn tend_bootstraps(&self, env: &Env<'_>) -> Result<(), StoreError> {
         if !std::mem::take(&mut *self.has_bootstrapped.lock()) {
             return Ok(());
         }
-        let mut left = self.bootstraps_left(env);
+        let mut left = self.take_offers(env, self.bootstraps_left(env));
         let mut outcome = Ok(());
         for partition in env.view.layout.partitions().iter() {
             if left == 0 {

@@ -337,10 +337,7 @@ impl Node {
                 })
                 .unwrap_or(Ok(())),
             Message::Offer(partition) => {
-                // It is offered again.
-                if self.bootstraps_left(&env) > 0 {
-                    self.act(&env, partition, |p, env, out| p.on_offer(env, out, peer));
-                }
+                self.on_offer(&env, peer, partition);
                 Ok(())
             }
             Message::Fetch(partition, transfer, turn) => {
