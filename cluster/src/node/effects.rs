@@ -134,6 +134,7 @@ impl Node {
     /// # Errors
     /// As [`Node::commit`].
     pub fn begin_sync(&self) -> Result<(Vec<SyncPoint>, Effects), StoreError> {
+        self.begin_farewell();
         let points: Vec<SyncPoint> = self
             .partitions
             .iter()
@@ -157,10 +158,12 @@ impl Node {
                 p.finish_sync(env, out, point)
             });
         }
+        self.say_farewell();
     }
 
     /// The sync failed.
     pub fn abandon_sync(&self, points: &[SyncPoint]) {
+        self.abandon_farewell();
         for point in points {
             self.with_partition(point.partition(), |partition| partition.abandon_sync(point));
         }

@@ -10,6 +10,21 @@ use crate::layout::{Layout, LayoutError, State};
 use crate::message::Message;
 use crate::ring::Ownership;
 
+/// How far it is that this node has left. Peers must not know before a power cut cannot take it
+/// back: nobody asks who has left what it still holds, and it would go on as an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Farewell {
+    /// It has not left, or may say so.
+    #[default]
+    Free,
+    /// It has left, and that is yet to be written down.
+    Begun,
+    /// That waits for a sync.
+    Written,
+    /// A sync is under way that makes it durable.
+    Syncing,
+}
+
 /// How long a peer that did not answer a command in time is passed over, in milliseconds.
 const SUSPICION_MS: u64 = 1_000;
 
@@ -75,6 +90,9 @@ impl Node {
     }
 
     pub(super) fn send_layout(&self, peer: NodeId, layout: &Layout) {
+        if *self.farewell.lock() != Farewell::Free {
+            return;
+        }
         self.send(peer, Message::Layout(self.run, Box::new(layout.clone())));
     }
 
@@ -129,16 +147,59 @@ impl Node {
     /// Makes `layout` this node's own, stores it, and tells the peers except `source`. The caller
     /// has locked `changing` since it looked at the layout before.
     fn adopt(&self, layout: &Layout, source: Option<NodeId>) {
+        let has_left = |layout: &Layout| {
+            let entry = layout.entries().get(&self.id);
+            entry.is_some_and(|entry| entry.state == State::Left)
+        };
+        let leaves = has_left(layout) && !has_left(&self.view().layout);
+        if leaves {
+            *self.farewell.lock() = Farewell::Begun;
+        }
         self.see(layout);
         self.review_watches();
         self.layout_version
             .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         self.refresh_view();
         self.record_state();
+        if leaves {
+            *self.farewell.lock() = Farewell::Written;
+            self.commit.lock().sync_wanted = true;
+        }
         let linked = self.links.lock().linked.clone();
         for peer in linked.into_iter().filter(|peer| Some(*peer) != source) {
             self.send_layout(peer, layout);
         }
+    }
+
+    /// A sync begins: what was written down becomes durable.
+    pub(super) fn begin_farewell(&self) {
+        self.advance_farewell(Farewell::Written, Farewell::Syncing);
+    }
+
+    /// The sync failed.
+    pub(super) fn abandon_farewell(&self) {
+        self.advance_farewell(Farewell::Syncing, Farewell::Written);
+    }
+
+    /// The sync succeeded: if this node has left, peers are told.
+    pub(super) fn say_farewell(&self) {
+        if !self.advance_farewell(Farewell::Syncing, Farewell::Free) {
+            return;
+        }
+        let layout = self.view().layout.clone();
+        let linked = self.links.lock().linked.clone();
+        for peer in linked {
+            self.send_layout(peer, &layout);
+        }
+    }
+
+    fn advance_farewell(&self, from: Farewell, to: Farewell) -> bool {
+        let mut farewell = self.farewell.lock();
+        let is_due = *farewell == from;
+        if is_due {
+            *farewell = to;
+        }
+        is_due
     }
 
     /// Changes the layout: a member leaves, is forgotten or replaced.

@@ -68,6 +68,7 @@ pub struct Node {
     has_bootstrapped: Mutex<bool>,
     redo_end: AtomicU64,
     layout_version: AtomicU64,
+    farewell: Mutex<membership::Farewell>,
     /// Held while the layout changes, so that no change is made to a layout that is gone.
     changing: Mutex<()>,
     /// Whether it looks for another cluster to take its data to.

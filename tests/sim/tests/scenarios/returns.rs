@@ -1,6 +1,6 @@
 //! An owner that was none for a while comes back with nothing.
 
-use larder_cluster::layout::Layout;
+use larder_cluster::layout::{Layout, State};
 use larder_cluster::message::Message;
 use larder_cluster::ring::Ownership;
 
@@ -98,4 +98,40 @@ fn a_stand_in_does_not_believe_what_an_owner_said_before_it_was_displaced() {
     for at in [displaced, stays] {
         assert_eq!(stage.values(at, "x"), [value.as_str()]);
     }
+}
+
+/// Nobody asks a node that has left what it still holds. One that came back as the member that it
+/// was before a power cut would change what all others take for gone.
+#[test]
+fn a_node_says_that_it_has_left_once_that_survives_a_power_cut() {
+    let mut stage = Stage::new(3, 3);
+    stage.set(0, "x");
+    stage.pump(20);
+    stage.nodes[0]
+        .change_layout(|layout| layout.leave(id(0)))
+        .expect("it is up");
+    stage.sync(0);
+    let states = |stage: &Stage| -> Vec<State> {
+        let state = |at: usize| stage.nodes[at].view().layout.entries()[&id(0)].state;
+        (0..3).map(state).collect()
+    };
+    for _ in 0..50 {
+        stage.now_ms += 10;
+        for at in 0..3 {
+            stage.poll(at);
+        }
+        stage.sync(1);
+        stage.sync(2);
+        while stage.deliver(|_, _, _| true) {}
+    }
+    stage.cut(0, 1);
+    stage.link(0, 1);
+    while stage.deliver(|_, _, _| true) {}
+    assert_eq!(
+        states(&stage),
+        [State::Left, State::Leaving, State::Leaving]
+    );
+    stage.sync(0);
+    while stage.deliver(|_, _, _| true) {}
+    assert_eq!(states(&stage), [State::Left; 3]);
 }
