@@ -172,7 +172,8 @@ impl Partition {
         self.ready.get(&peer) != Some(&true) || !copies.into_iter().flatten().all(knows)
     }
 
-    /// Whether `peer` said under another layout that it holds all of a copy that is to be handed over.
+    /// Whether `peer` said under another layout that it holds all of a copy that is to be handed
+    /// over.
     fn needs_new_word(&self, env: &Env<'_>, peer: NodeId) -> bool {
         let is_old = |copy: &Copy| {
             let known = copy.peers.get(&peer);
