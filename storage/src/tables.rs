@@ -40,8 +40,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            block_cache_bytes: 64 << 20,
-            write_buffer_bytes: 32 << 20,
+            block_cache_bytes: 32 << 20,
+            write_buffer_bytes: 16 << 20,
         }
     }
 }
@@ -288,8 +288,8 @@ fn write_options(options: &mut Options, settings: &Settings) {
     options.set_bytes_per_sync(1 << 20);
     // A checkpoint runs far ahead of compaction before it is slowed down, and is never stopped for
     // as long as the default's 36 files take: reads ask the filters of at most 24 files meanwhile.
-    // Eight files, or two full checkpoints, share one rewriting of the level below.
-    options.set_level_zero_file_num_compaction_trigger(8);
+    // Twelve files, or two full checkpoints, share one rewriting of the level below.
+    options.set_level_zero_file_num_compaction_trigger(12);
     options.set_level_zero_slowdown_writes_trigger(24);
     options.set_level_zero_stop_writes_trigger(48);
 }

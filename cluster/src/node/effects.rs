@@ -49,7 +49,7 @@ pub struct Effects {
 
 /// Partitions of which one part of a checkpoint is written at a time: each part syncs the redo
 /// first, and has all its rows in memory twice.
-const PARTITIONS_PER_PART: usize = 128;
+const PARTITIONS_PER_PART: usize = 32;
 
 impl Node {
     /// Appends to the disk what has been changed since the last commit, by whichever thread, and
