@@ -33,7 +33,7 @@ pub struct Settings {
     /// Blocks read from the tables. Hot objects are decoded and kept above, so this holds only what
     /// comes back before it is cold. Beside it, indexes and filters take 1.7 bytes per row.
     pub block_cache_bytes: usize,
-    /// Rows of a checkpoint before they are written out; three times this may be in memory.
+    /// Rows of a checkpoint before they are written out; twice this may be in memory.
     pub write_buffer_bytes: usize,
 }
 
@@ -277,10 +277,10 @@ fn write_options(options: &mut Options, settings: &Settings) {
     // One checkpoint writes at a time, in order of the keys: without concurrent writers the
     // memtable finds the place of the next key from that of the last one.
     options.set_allow_concurrent_memtable_write(false);
-    // One buffer is filled while two wait to be written out; a fourth makes the checkpoint wait,
-    // not the appends, which go elsewhere.
+    // One buffer is filled while another is written out; a third makes the checkpoint wait, not the
+    // appends, which go elsewhere.
     options.set_write_buffer_size(settings.write_buffer_bytes);
-    options.set_max_write_buffer_number(3);
+    options.set_max_write_buffer_number(2);
     // One flush beside one compaction on a machine of two cores.
     options.set_max_background_jobs(2);
     // The kernel writes files out as they grow, so that the fsync at their end finds little to do
