@@ -177,7 +177,7 @@ impl Node {
             .partitions
             .get(partition.index())
             .map(|partition| partition.lock());
-        let Some(locked) = locked else {
+        let Some(mut locked) = locked else {
             return (Route::Here, Target::Fallback);
         };
         for &node in env.view.ownership.preference(partition) {
@@ -185,11 +185,11 @@ impl Node {
                 if locked.is_ready(env) {
                     return (Route::Here, Target::Main);
                 }
-            } else if env.view.up.contains(&node)
-                && !tried.contains(&node)
-                && locked.ready.get(&node) != Some(&false)
-            {
-                return (Route::There(node), Target::Main);
+            } else if env.view.up.contains(&node) && !tried.contains(&node) {
+                if locked.ready.get(&node) != Some(&false) {
+                    return (Route::There(node), Target::Main);
+                }
+                locked.is_doubted = true;
             }
         }
         (Route::Here, Target::Fallback)

@@ -82,6 +82,9 @@ impl Partition {
         out: &mut Output,
         crowded: &dyn Fn(NodeId) -> bool,
     ) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.is_doubted) {
+            self.ask_doubted(env, out);
+        }
         if self.main.is_none() && self.fallback.is_none() {
             return Ok(());
         }
@@ -119,6 +122,16 @@ impl Partition {
             }
         }
         Ok(())
+    }
+
+    /// Asks the owners in reach that are believed to have no copy. One that has become ready says so
+    /// once, and that word may be lost, or come while this node was suspected.
+    fn ask_doubted(&self, env: &Env<'_>, out: &mut Output) {
+        for owner in env.other_owners(self.id) {
+            if env.view.up.contains(&owner) && self.ready.get(&owner) == Some(&false) {
+                out.sends.push((owner, Message::Ask(self.id, 0)));
+            }
+        }
     }
 
     fn tell_retirements(&self, out: &mut Output, peer: NodeId) {

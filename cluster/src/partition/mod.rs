@@ -129,6 +129,8 @@ pub struct Partition {
     /// Which nodes said on the current link that they have a ready copy, and which that they have
     /// none.
     pub ready: BTreeMap<NodeId, bool>,
+    /// Whether a command has passed over an owner because of that: it is asked again.
+    pub is_doubted: bool,
     /// What waits to be forgotten until all members have said a word.
     pub clearing: Clearing,
     /// Keys whose changes are to be told.
@@ -159,6 +161,7 @@ impl Partition {
             staged: None,
             feeds: BTreeMap::new(),
             ready: BTreeMap::new(),
+            is_doubted: false,
             clearing: Clearing::default(),
             watched: BTreeSet::new(),
             dropped: Vec::new(),
