@@ -124,8 +124,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Asks the owners in reach that are believed to have no copy. One that has become ready says so
-    /// once, and that word may be lost, or come while this node was suspected.
+    /// Asks the owners in reach that are believed to have no copy. One that has become ready says
+    /// so once, and that word may be lost, or come while this node was suspected.
     fn ask_doubted(&self, env: &Env<'_>, out: &mut Output) {
         for owner in env.other_owners(self.id) {
             if env.view.up.contains(&owner) && self.ready.get(&owner) == Some(&false) {
