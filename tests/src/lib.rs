@@ -16,6 +16,7 @@ pub mod failure;
 pub mod load;
 pub mod node;
 pub mod process;
+pub mod real_redis;
 pub mod value;
 pub mod wait;
 pub mod words;

@@ -1,56 +1,15 @@
 //! The same requests to a node and to a real Redis, if there is one: the same bytes back.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
 
-use larder_tests::binary::installed;
 use larder_tests::client::request;
 use larder_tests::failure::{Failure, ensure};
-use larder_tests::wait::{PATIENCE, until};
+use larder_tests::real_redis::RealRedis;
+use larder_tests::wait::PATIENCE;
 use larder_tests::{Checked, Plan};
 
 const REQUESTS: &str = include_str!("compare.txt");
-
-/// A real Redis, ended with the test.
-struct Redis {
-    process: Child,
-    port: u16,
-    _directory: tempfile::TempDir,
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Redis {
-    /// `None` if it is not installed here.
-    fn start() -> Checked<Option<Self>> {
-        let Some(program) = installed("redis-server") else {
-            eprintln!("skipped: redis-server is not installed");
-            return Ok(None);
-        };
-        let directory = tempfile::tempdir()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let process = Command::new(program)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--enable-debug-command", "yes"])
-            .arg("--dir")
-            .arg(directory.path())
-            .stdout(Stdio::null())
-            .spawn()?;
-        let redis = Self {
-            process,
-            port,
-            _directory: directory,
-        };
-        until("redis-server answers", PATIENCE, || Wire::connect(port))?;
-        Ok(Some(redis))
-    }
-}
 
 /// A connection that gives replies as they are.
 struct Wire(TcpStream);
@@ -125,7 +84,7 @@ fn sorted(reply: &[u8]) -> Vec<&[u8]> {
 
 #[test]
 fn a_node_answers_as_redis_does() -> Checked {
-    let Some(redis) = Redis::start()? else {
+    let Some(redis) = RealRedis::start()? else {
         return Ok(());
     };
     let cluster = Plan::of(1).with("enable-debug-command", "yes").start()?;
@@ -133,7 +92,7 @@ fn a_node_answers_as_redis_does() -> Checked {
     for block in REQUESTS.split("\n\n") {
         for protocol in ["2", "3"] {
             let mut both = [
-                Wire::connect(redis.port)?,
+                Wire::connect(redis.port())?,
                 Wire::connect(cluster.node(0).port())?,
             ];
             for wire in &mut both {
