@@ -82,7 +82,7 @@ pub struct Change {
 /// When a command was submitted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Moment {
-    /// How many disks had been lost.
+    /// How many disks had been lost, and everybody knew it.
     pub disks_lost: usize,
     /// After how many steps.
     pub step: usize,
@@ -97,7 +97,7 @@ pub struct Command {
     pub is_read: bool,
     /// Whether running it twice is the same as once.
     pub is_repeatable: bool,
-    /// How many disks were lost when it was submitted.
+    /// How many disks were known to be lost when it was submitted.
     pub disks_lost: usize,
     /// Its changes, as positions in the history.
     pub changes: Vec<usize>,
@@ -120,7 +120,7 @@ pub struct Command {
 pub struct Promise {
     /// On how many.
     pub copies: usize,
-    /// How many disks had been lost when this was asked for.
+    /// How many disks were known to be lost when this was asked for.
     pub disks_lost: usize,
     /// After how many steps it was asked for.
     pub step: usize,

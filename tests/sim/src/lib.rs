@@ -20,6 +20,7 @@ pub mod execute;
 pub mod faults;
 pub mod history;
 mod links;
+pub mod losses;
 pub mod member;
 pub mod network;
 mod operator;

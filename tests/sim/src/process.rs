@@ -147,12 +147,12 @@ impl World {
     /// The disk of a node goes back to an old copy of it.
     pub fn restore(&mut self, place: Place, backup: &MemoryStore) {
         let held = self.held(place);
+        self.note_loss(place);
         self.members[place].store = backup.crash_kill(usize::MAX);
         self.trace
             .line(self.now_ms, || format!("{place} is restored from a backup"));
         self.end_process(place, Fate::Crashed);
         let after = disk::held(&self.members[place].store, &mut self.history.lock());
-        self.disks_lost += 1;
         self.restores += 1;
         self.lose(place, &held, &after, true);
         self.schedule_start(place);
@@ -161,10 +161,10 @@ impl World {
     /// A disk is lost for good.
     pub fn lose_disk(&mut self, place: Place) {
         let held = self.held(place);
+        self.note_loss(place);
         self.trace
             .line(self.now_ms, || format!("{place} loses its disk"));
         self.end_process(place, Fate::Lost);
-        self.disks_lost += 1;
         self.lose(place, &held, &Held::new(), true);
         let delay = self.dice.between(1, 600);
         self.later(delay, Event::GiveUp { node: place });

@@ -86,7 +86,7 @@ impl World {
     /// The moment that losses are counted from.
     fn moment(&self) -> Moment {
         Moment {
-            disks_lost: self.disks_lost,
+            disks_lost: self.losses_known(),
             step: self.sizes.len(),
         }
     }

@@ -15,6 +15,7 @@ use crate::event::{Event, Life, Queue};
 use crate::execute::Executor;
 use crate::faults::Faults;
 use crate::history::SharedHistory;
+use crate::losses::Loss;
 use crate::member::{Fate, Member};
 use crate::network::{Network, Place};
 use crate::plan::Plan;
@@ -85,8 +86,8 @@ pub struct World {
     pub workload: Workload,
     /// Dots that a crash or a lost disk took with the right to do so.
     pub excused: BTreeMap<PartitionId, Clock>,
-    /// How many disks were lost, or went back to an old state.
-    pub disks_lost: usize,
+    /// Disks that were lost, or went back to an old state.
+    pub losses: Vec<Loss>,
     /// How many disks went back to an old state.
     pub restores: usize,
     /// After each step, how many nodes were members at most and at least for good.
@@ -140,7 +141,7 @@ impl World {
             history,
             workload,
             excused: BTreeMap::new(),
-            disks_lost: 0,
+            losses: Vec::new(),
             restores: 0,
             sizes: Vec::new(),
             latest_unix_ms: 0,

@@ -133,7 +133,7 @@ fn check_promise(world: &mut World, token: u64, command: &Command, promise: Prom
         .map(|member| disk::held_durably(&member.store, &mut world.history.lock()))
         .collect();
     // Disks that were lost since it ran may have had it.
-    let lost = world.disks_lost - promise.disks_lost;
+    let lost = world.losses.len() - promise.disks_lost;
     for (partition, executions) in executions {
         // Owners that handed over and left meanwhile may have counted.
         let owners = world.running().into_iter().filter_map(|place| {

@@ -44,7 +44,7 @@ fn broken_promise(world: &World, finals: &Finals) -> Option<String> {
     }
     for (number, command) in history.commands.iter().enumerate() {
         for promise in &command.promises {
-            let lost = world.disks_lost - promise.disks_lost;
+            let lost = world.losses.len() - promise.disks_lost;
             let members = least.get(promise.step).copied().unwrap_or(1);
             let copies = promise.copies.min(world.plan.replicas).min(members);
             if copies <= lost {
