@@ -11,6 +11,9 @@ use smallvec::SmallVec;
 
 use crate::row_key::RowKey;
 
+/// Elements, each with dots that changed it and the groups of these.
+pub type ElementDots = BTreeMap<RowKey, Vec<(Dot, Option<Dot>)>>;
+
 /// One change that some owner may lack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
@@ -131,7 +134,7 @@ impl Log {
         missing: &Clock,
         elements_max: usize,
         closed: bool,
-    ) -> BTreeMap<RowKey, Vec<(Dot, Option<Dot>)>> {
+    ) -> ElementDots {
         let mut batch = BTreeMap::new();
         for (actor, start, end) in chosen.ranges() {
             for (dot, entry) in self.range(actor, start, end) {
@@ -156,11 +159,7 @@ impl Log {
 
     /// One element with all its dots in `missing`, and the elements of its groups likewise.
     #[must_use]
-    pub fn closure_of(
-        &self,
-        key: &RowKey,
-        missing: &Clock,
-    ) -> BTreeMap<RowKey, Vec<(Dot, Option<Dot>)>> {
+    pub fn closure_of(&self, key: &RowKey, missing: &Clock) -> ElementDots {
         let mut batch = BTreeMap::new();
         self.add_closure(key, missing, &mut batch);
         batch.retain(|_, dots| !dots.is_empty());
@@ -168,12 +167,7 @@ impl Log {
     }
 
     /// Adds an element with all its missing dots, then the elements of their groups, and so on.
-    fn add_closure(
-        &self,
-        first: &RowKey,
-        missing: &Clock,
-        batch: &mut BTreeMap<RowKey, Vec<(Dot, Option<Dot>)>>,
-    ) {
+    fn add_closure(&self, first: &RowKey, missing: &Clock, batch: &mut ElementDots) {
         let mut open = BTreeSet::from([first.clone()]);
         while let Some(key) = open.pop_first() {
             let mut dots = Vec::new();

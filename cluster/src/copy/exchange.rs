@@ -15,6 +15,7 @@ use larder_crdt::{ActorTable, Clock, DecodeError, Dot, Reader, Row, Stamp, Write
 use super::{Copy, CopyId};
 use crate::env::Env;
 use crate::limits::{ACTORS_PER_PARTITION_MAX, DELTA_ELEMENTS_MAX, LOG_ENTRIES_MAX};
+use crate::log::ElementDots;
 use crate::record::{self, decode_group, encode_group};
 use crate::row_key::RowKey;
 use crate::store::StoreError;
@@ -152,25 +153,39 @@ impl Copy {
         let mut elements_max = DELTA_ELEMENTS_MAX;
         loop {
             let batch = self.log.batch(chosen, missing, elements_max, env.keeps(6));
-            let mut changes = Vec::with_capacity(batch.len());
-            let mut bytes = 0;
-            for (key, dots) in batch {
-                let row = self.rows.get(env.store, &key)?;
-                bytes += row.heap_bytes() + key.heap_bytes();
-                changes.push(DeltaChange { key, dots, row });
-            }
+            let delta = self.delta_with(env, known.clone(), batch)?;
+            let bytes: usize = delta
+                .changes
+                .iter()
+                .map(|change| change.row.heap_bytes() + change.key.heap_bytes())
+                .sum();
             if bytes <= env.settings.delta_bytes_max || elements_max == 1 {
-                return Ok(Delta {
-                    from: self.id,
-                    urgent: false,
-                    actors: self.actors.clone(),
-                    since: known.clone(),
-                    clock: self.clock.clone(),
-                    changes,
-                });
+                return Ok(delta);
             }
             elements_max = (elements_max / 4).max(1);
         }
+    }
+
+    /// A delta of `elements`, each with its row as it is now, for a side that knows `since`.
+    fn delta_with(
+        &mut self,
+        env: &Env<'_>,
+        since: Clock,
+        elements: ElementDots,
+    ) -> Result<Delta, StoreError> {
+        let mut changes = Vec::with_capacity(elements.len());
+        for (key, dots) in elements {
+            let row = self.rows.get(env.store, &key)?;
+            changes.push(DeltaChange { key, dots, row });
+        }
+        Ok(Delta {
+            from: self.id,
+            urgent: false,
+            actors: self.actors.clone(),
+            since,
+            clock: self.clock.clone(),
+            changes,
+        })
     }
 
     /// The changes of one element that a side which knows `known` lacks, with the groups that they
@@ -185,19 +200,8 @@ impl Copy {
         missing: &Clock,
         key: &RowKey,
     ) -> Result<Delta, StoreError> {
-        let mut changes = Vec::new();
-        for (key, dots) in self.log.closure_of(key, missing) {
-            let row = self.rows.get(env.store, &key)?;
-            changes.push(DeltaChange { key, dots, row });
-        }
-        Ok(Delta {
-            from: self.id,
-            urgent: false,
-            actors: self.actors.clone(),
-            since: known.clone(),
-            clock: self.clock.clone(),
-            changes,
-        })
+        let closure = self.log.closure_of(key, missing);
+        self.delta_with(env, known.clone(), closure)
     }
 
     /// Everything that this copy has seen, as its log tells it: for a fallback's copy, which began
@@ -207,19 +211,7 @@ impl Copy {
     /// What the disk says when a row is looked up.
     pub fn whole_by_log(&mut self, env: &Env<'_>) -> Result<Delta, StoreError> {
         let batch = self.log.batch(&self.clock, &self.clock, usize::MAX, true);
-        let mut changes = Vec::with_capacity(batch.len());
-        for (key, dots) in batch {
-            let row = self.rows.get(env.store, &key)?;
-            changes.push(DeltaChange { key, dots, row });
-        }
-        Ok(Delta {
-            from: self.id,
-            urgent: false,
-            actors: self.actors.clone(),
-            since: Clock::new(),
-            clock: self.clock.clone(),
-            changes,
-        })
+        self.delta_with(env, Clock::new(), batch)
     }
 
     /// Joins a delta into this copy.
