@@ -147,6 +147,11 @@ pub enum Sum {
     Float(f64),
 }
 
+/// Sums beyond the range of floats stay at its end, so that infinities never meet.
+fn finite(sum: f64) -> f64 {
+    sum.clamp(f64::MIN, f64::MAX)
+}
+
 /// Amounts of every actor that has counted here, by birth.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counter {
@@ -298,7 +303,7 @@ impl Counter {
                     changes_reset,
                 } => {
                     if changes != changes_reset {
-                        floats.push(sum - sum_reset);
+                        floats.push(finite(sum - sum_reset));
                     }
                 }
             }
@@ -307,11 +312,8 @@ impl Counter {
             return Sum::Integer(whole);
         }
         floats.sort_by(f64::total_cmp);
-        Sum::Float(
-            floats
-                .into_iter()
-                .fold(whole as f64, |sum, amount| sum + amount),
-        )
+        let add = |sum: f64, amount| finite(sum + amount);
+        Sum::Float(floats.into_iter().fold(whole as f64, add))
     }
 
     /// The births of all entries.
@@ -476,6 +478,21 @@ mod tests {
         here.join(&there);
         assert_eq!(here.sum(), Sum::Float(0.25));
         assert_eq!(here.births().count(), 1);
+    }
+
+    #[test]
+    fn amounts_beyond_the_range_of_floats_add_up_to_a_number() {
+        let mut seen = Counter::new();
+        seen.add_float(f64::MAX, dot(0, 1));
+        seen.add_float(f64::MIN, dot(1, 1));
+        let mut reset = seen.clone();
+        reset.reset();
+        for (amount, actor) in [(f64::MIN, 0), (f64::MAX, 1)] {
+            seen.add_float(amount, dot(actor, 2));
+            seen.add_float(amount, dot(actor, 3));
+        }
+        seen.join(&reset);
+        assert!(matches!(seen.sum(), Sum::Float(sum) if sum.is_finite()));
     }
 
     #[test]
