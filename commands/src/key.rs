@@ -55,6 +55,8 @@ pub(crate) fn kind(row: &Row, now_ms: u64) -> Kind {
         [only] => match only.value {
             Value::Register(_) | Value::Counter(_) => Kind::String,
             Value::Document(_) => Kind::Document,
+            // Scores are of elements, whose rows are not asked for a kind.
+            Value::Score(_) => Kind::Missing,
         },
         _ => kind_of_several(row, now_ms),
     }
@@ -136,7 +138,7 @@ pub(crate) fn deadline(row: &Row, now_ms: u64) -> Option<NonZeroU64> {
     let others = row.siblings().iter().filter(|sibling| {
         is_live(sibling, now_ms)
             && match sibling.value {
-                Value::Register(_) => false,
+                Value::Register(_) | Value::Score(_) => false,
                 Value::Counter(_) => shown == Kind::String,
                 Value::Document(_) => shown == Kind::Document,
             }

@@ -19,7 +19,7 @@ use crate::stamp::Stamp;
 use crate::types::counter_dotted::Counter;
 use crate::types::document_causal::{DocDot, Document, Leaf, LeafValue, Pointer};
 use crate::types::register_lww::{
-    has_string, joined_counter, parse_float, parse_integer, sum_text, visible_register,
+    float_text, has_string, joined_counter, parse_float, parse_integer, sum_text, visible_register,
     visible_string,
 };
 use crate::value::Value;
@@ -142,7 +142,9 @@ pub fn conflicts(row: &Row, now_ms: u64) -> Vec<Conflict> {
         [] => Vec::new(),
         [only] => match &only.value {
             Value::Document(document) if !only.is_expired(now_ms) => of_leaves(document),
-            Value::Document(_) | Value::Register(_) | Value::Counter(_) => Vec::new(),
+            Value::Document(_) | Value::Register(_) | Value::Counter(_) | Value::Score(_) => {
+                Vec::new()
+            }
         },
         _ => of_siblings(row, now_ms),
     }
@@ -202,7 +204,9 @@ fn of_strings(row: &Row, live: &[&Sibling], now_ms: u64, found: &mut Vec<Conflic
         let kind = match &sibling.value {
             Value::Register(bytes) if **bytes != *shown => ConflictKind::Value,
             Value::Counter(_) if !counts => ConflictKind::Type,
-            Value::Register(_) | Value::Counter(_) | Value::Document(_) => continue,
+            Value::Register(_) | Value::Counter(_) | Value::Document(_) | Value::Score(_) => {
+                continue;
+            }
         };
         found.push(Conflict {
             kind,
@@ -248,5 +252,6 @@ fn value_text(value: &Value) -> Cow<'_, [u8]> {
         Value::Register(bytes) => Cow::Borrowed(bytes),
         Value::Counter(counter) => Cow::Owned(sum(counter)),
         Value::Document(document) => Cow::Owned(text_of(document)),
+        Value::Score(score) => Cow::Owned(float_text(score.value())),
     }
 }

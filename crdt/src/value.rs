@@ -6,6 +6,7 @@ use crate::dot::Dot;
 use crate::limits::VALUE_BYTES_MAX;
 use crate::types::counter_dotted::Counter;
 use crate::types::document_causal::Document;
+use crate::types::score::Score;
 
 /// Declares [`Value`]: one row per type with its number on disk and wire (never reused), its
 /// variant and its content. Encoding and decoding dispatch follow from the rows.
@@ -61,6 +62,8 @@ value_types! {
     2 Counter(Box<Counter>),
     /// A JSON object whose fields merge.
     3 Document(Box<Document>),
+    /// The base of a sorted set's score; counters beside it add to it.
+    4 Score(Score),
 }
 
 /// What the table asks of a content.
@@ -113,6 +116,20 @@ impl Content for Box<Document> {
     }
 }
 
+impl Content for Score {
+    fn encode(&self, writer: &mut Writer) {
+        Self::encode(*self, writer);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Self::decode(reader)
+    }
+
+    fn translate(self, _: &Translation) -> Result<Self, DecodeError> {
+        Ok(self)
+    }
+}
+
 impl Value {
     /// The Redis word for the type of a key whose row holds this.
     #[must_use]
@@ -120,6 +137,7 @@ impl Value {
         match self {
             Self::Register(_) | Self::Counter(_) => "string",
             Self::Document(_) => "document",
+            Self::Score(_) => "zset",
         }
     }
 
@@ -128,7 +146,7 @@ impl Value {
     #[must_use]
     pub fn is_reset(&self) -> bool {
         match self {
-            Self::Register(_) => false,
+            Self::Register(_) | Self::Score(_) => false,
             Self::Counter(counter) => counter.is_reset(),
             Self::Document(document) => document.is_removed(),
         }
@@ -138,7 +156,7 @@ impl Value {
     pub fn for_each_dot(&self, mut found: impl FnMut(Dot)) {
         match self {
             Self::Counter(counter) => counter.births().for_each(&mut found),
-            Self::Register(_) | Self::Document(_) => {}
+            Self::Register(_) | Self::Document(_) | Self::Score(_) => {}
         }
     }
 }
@@ -151,6 +169,7 @@ impl Value {
             Self::Register(bytes) => bytes.len() + 8,
             Self::Counter(counter) => counter.heap_bytes(),
             Self::Document(document) => document.heap_bytes(),
+            Self::Score(_) => 0,
         }
     }
 }

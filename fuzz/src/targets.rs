@@ -10,10 +10,15 @@ use larder_cluster::token::Partitions;
 use larder_commands::args::Args;
 use larder_commands::plan::plan;
 use larder_crdt::context::ContextKey;
+use larder_crdt::types::counter_dotted::Counter;
 use larder_crdt::types::document_json::parse_json;
 use larder_crdt::types::document_pointer::Pointer;
 use larder_crdt::types::document_state::State;
-use larder_crdt::{ActorTable, Clock, DecodeError, Reader, Row, Writer};
+use larder_crdt::types::register_lww::visible_string;
+use larder_crdt::types::score::{Score, Update, visible_score};
+use larder_crdt::{
+    ActorIndex, ActorTable, Clock, DecodeError, Dot, Reader, Row, Sibling, Stamp, Value, Writer,
+};
 use larder_server::resp::request::{RequestLimits, RequestParser};
 use larder_server::settings::source::load;
 use larder_storage::RocksStore;
@@ -180,7 +185,30 @@ fn rows(corpus: &Corpus) -> Vec<Vec<u8>> {
         Entry::Change { row, .. } => Some(written(|writer| row.encode(writer))),
         _ => None,
     })
+    .chain([written(|writer| scored().encode(writer))])
     .collect()
+}
+
+/// What concurrent ZADD and ZINCRBY leave of a member of a sorted set.
+fn scored() -> Row {
+    let mut row = Row::new();
+    let updates = [Update::Set, Update::Greatest, Update::Least];
+    let score = |update, value| Score::new(update, value).map(Value::Score);
+    let bases = updates.map(|update| score(update, 4.1).expect("a number"));
+    let mut counter = Counter::new();
+    for (amount, actor) in [(2.0, 0), (-0.5, 1)] {
+        counter.add_float(amount, Dot::new(ActorIndex(actor), 9));
+    }
+    let counter = Value::Counter(Box::new(counter));
+    for (actor, value) in (0..).zip(bases.into_iter().chain([counter])) {
+        row.insert(Sibling {
+            dot: Dot::new(ActorIndex(actor), 10),
+            stamp: Stamp::from_ms(1_700_000_000_000 + u64::from(actor)),
+            deadline: None,
+            value,
+        });
+    }
+    row
 }
 
 fn row(input: &[u8]) -> Result<(), String> {
@@ -195,7 +223,13 @@ fn row(input: &[u8]) -> Result<(), String> {
     )?;
     let mut expired = row.clone();
     expired.drop_expired(u64::MAX);
-    let _ = (row.heap_bytes(), row.latest_stamp());
+    let _ = (
+        row.heap_bytes(),
+        row.latest_stamp(),
+        visible_string(&row, 0),
+    );
+    let score = visible_score(&row).unwrap_or_default();
+    ensure(!score.is_nan(), "a score is a number")?;
     comes_back(&row, Row::encode, Row::decode)
 }
 

@@ -12,3 +12,4 @@ pub mod document_state;
 pub mod document_view;
 pub mod document_write;
 pub mod register_lww;
+pub mod score;

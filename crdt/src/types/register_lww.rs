@@ -86,7 +86,7 @@ pub fn has_string(row: &Row, now_ms: u64) -> bool {
             && match &sibling.value {
                 Value::Register(_) => true,
                 Value::Counter(counter) => !counter.is_reset(),
-                Value::Document(_) => false,
+                Value::Document(_) | Value::Score(_) => false,
             }
     }) && visible_string(row, now_ms).is_some()
 }

@@ -101,6 +101,7 @@ fn explain_sibling(call: &mut Call<'_, '_, '_>, sibling: &Sibling, dot: &str) {
         larder_crdt::Value::Register(_) => b"register",
         larder_crdt::Value::Counter(_) => b"counter",
         larder_crdt::Value::Document(_) => b"document",
+        larder_crdt::Value::Score(_) => b"score",
     };
     call.reply.map(6);
     field(call.reply, "dot", dot.as_bytes());
