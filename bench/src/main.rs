@@ -3,14 +3,18 @@
 //!
 //! ```text
 //! larder-bench [--rounds N] [--quick] [--only TEXT] [--json FILE] [--server PATH]
-//!              [--suite single|always|cluster|memory|start|all]
+//!              [--suite NAME|all]
 //! ```
 
+mod big;
 mod cases;
+mod elements;
 mod measure;
+mod memory;
 mod report;
 mod servers;
 mod suites;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,10 +30,21 @@ pub(crate) struct Options {
     pub(crate) suites: Vec<String>,
 }
 
-const USAGE: &str = "usage: larder-bench [--rounds N] [--quick] [--only TEXT] [--json FILE] \
-    [--server PATH] [--suite single|always|cluster|memory|start|all]";
+impl Options {
+    /// Whether what has this label is asked for.
+    pub(crate) fn wants(&self, label: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| label.contains(only))
+    }
+}
 
-const SUITES: &[&str] = &["single", "always", "cluster", "start", "memory"];
+fn usage() -> String {
+    let names: Vec<&str> = suites::NAMES.iter().map(|(name, _)| *name).collect();
+    format!(
+        "usage: larder-bench [--rounds N] [--quick] [--only TEXT] [--json FILE] [--server PATH] \
+         [--suite {}|all]",
+        names.join("|")
+    )
+}
 
 fn options() -> Result<Options, String> {
     let beside = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -46,11 +61,11 @@ fn options() -> Result<Options, String> {
         let mut value = || {
             words
                 .next()
-                .ok_or_else(|| format!("{word} wants a value\n{USAGE}"))
+                .ok_or_else(|| format!("{word} wants a value\n{}", usage()))
         };
         match word.as_str() {
             "--rounds" => {
-                options.rounds = value()?.parse().map_err(|_| USAGE.to_owned())?;
+                options.rounds = value()?.parse().map_err(|_| usage())?;
             }
             "--quick" => options.quick = true,
             "--only" => options.only = Some(value()?),
@@ -58,13 +73,14 @@ fn options() -> Result<Options, String> {
             "--server" => options.server = value()?.into(),
             "--suite" => {
                 let suite = value()?;
-                options.suites = match suite.as_str() {
-                    "all" => SUITES.iter().map(|name| (*name).to_owned()).collect(),
-                    name if SUITES.contains(&name) => vec![suite],
-                    _ => return Err(USAGE.to_owned()),
-                };
+                let is_asked = |name: &str| suite == "all" || suite == name;
+                let names = suites::NAMES.iter().map(|(name, _)| (*name).to_owned());
+                options.suites = names.filter(|name| is_asked(name)).collect();
+                if options.suites.is_empty() {
+                    return Err(usage());
+                }
             }
-            _ => return Err(USAGE.to_owned()),
+            _ => return Err(usage()),
         }
     }
     if options.rounds == 0 {

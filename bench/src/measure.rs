@@ -21,16 +21,25 @@ pub(crate) struct Measured {
     pub(crate) p99_ms: f64,
 }
 
-/// Runs a load against the first of `servers`; the CPU is that of all of them.
-pub(crate) fn measure(case: &Case, servers: &[Server]) -> Result<Measured, String> {
-    let first = servers.first().ok_or("no server to measure")?;
+/// Runs a load through one of `servers`, another one each round; the CPU is that of all of them.
+pub(crate) fn measure(case: &Case, servers: &[Server], round: usize) -> Result<Measured, String> {
+    let first = servers.get(round % servers.len().max(1));
+    let first = first.ok_or("no server to measure")?;
+    if let Some((test, times)) = case.row.before {
+        prepare(first, test, case.requests * times)?;
+    }
     let cpu = || servers.iter().map(Server::cpu_seconds).sum::<f64>();
     let before = cpu();
     let run = Command::new("redis-benchmark")
         .args(["-h", "127.0.0.1", "-p", &first.port.to_string(), "--csv"])
-        .args(["-t", case.test, "-n", &case.requests.to_string()])
+        .args(["-n", &case.requests.to_string()])
         .args(["-c", &CLIENTS.to_string(), "-P", &case.pipeline.to_string()])
-        .args(["-r", &KEYS.to_string(), "-d", &case.value_bytes.to_string()])
+        .args(["-r", &KEYS.to_string()])
+        .args(["-d", &case.row.value_bytes.to_string()])
+        .args(match case.row.load {
+            [test] => vec!["-t", test],
+            words => words.to_vec(),
+        })
         .output()
         .map_err(|error| format!("redis-benchmark does not run: {error}"))?;
     let spent = cpu() - before;
@@ -42,7 +51,7 @@ pub(crate) fn measure(case: &Case, servers: &[Server]) -> Result<Measured, Strin
         let why = String::from_utf8_lossy(&run.stderr);
         format!(
             "redis-benchmark said nothing of {} on {}: {why}",
-            case.name, first.name
+            case.row.name, first.name
         )
     })?;
     let fields: Vec<f64> = line
@@ -56,6 +65,21 @@ pub(crate) fn measure(case: &Case, servers: &[Server]) -> Result<Measured, Strin
         p50_ms: field(4),
         p99_ms: field(6),
     })
+}
+
+/// Runs a test of redis-benchmark for what it leaves.
+fn prepare(server: &Server, test: &str, requests: usize) -> Result<(), String> {
+    let run = Command::new("redis-benchmark")
+        .args(["-h", "127.0.0.1", "-p", &server.port.to_string(), "-q"])
+        .args(["-t", test, "-n", &requests.to_string(), "-P", "64"])
+        .args(["-r", &KEYS.to_string()])
+        .output()
+        .map_err(|error| format!("redis-benchmark does not run: {error}"))?;
+    if run.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{test} on {} failed", server.name))
+    }
 }
 
 /// The middle one; of an even number, the lower of the two.

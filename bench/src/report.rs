@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::cases::{CPU_MAX, Case, P99_MAX};
+use crate::cases::Case;
 use crate::measure::{Measured, median};
 
 /// One case: medians of both servers, and medians of the rounds' ratios.
@@ -36,11 +36,34 @@ pub(crate) struct Figure {
     pub(crate) at_most: Option<f64>,
 }
 
+/// What one thing costs as something grows.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Series {
+    /// What it is.
+    pub(crate) name: String,
+    /// Of what.
+    pub(crate) unit: &'static str,
+    /// Sizes and costs, by size.
+    pub(crate) points: Vec<(usize, f64)>,
+    /// The most that the last may be, times the first.
+    pub(crate) growth_max: Option<f64>,
+}
+
+/// A load for which a command is not there yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct NotBuilt {
+    suite: String,
+    case: String,
+    command: String,
+}
+
 /// Everything that was measured.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     lines: Vec<Line>,
     figures: Vec<Figure>,
+    series: Vec<Series>,
+    not_built: Vec<NotBuilt>,
 }
 
 fn middle(rounds: &[Measured]) -> Measured {
@@ -68,14 +91,19 @@ impl Report {
         let throughput_ratio = ratio(|m| m.per_second);
         let cpu_ratio = ratio(|m| m.cpu_seconds_per_million);
         let p99_ratio = ratio(|m| m.p99_ms);
-        let floors_held = (case.throughput_min > 0.0).then(|| {
-            throughput_ratio.is_some_and(|ratio| ratio >= case.throughput_min)
-                && cpu_ratio.is_none_or(|ratio| ratio <= CPU_MAX)
-                && p99_ratio.is_none_or(|ratio| ratio <= P99_MAX)
+        let floors = case.floors;
+        let is_at_most = |ratio: Option<f64>, most: Option<f64>| {
+            let pair = ratio.zip(most);
+            pair.is_none_or(|(ratio, most)| ratio <= most)
+        };
+        let floors_held = floors.throughput_min.map(|least| {
+            throughput_ratio.is_some_and(|ratio| ratio >= least)
+                && is_at_most(cpu_ratio, floors.cpu_max)
+                && is_at_most(p99_ratio, floors.p99_max)
         });
         let line = Line {
             suite: suite.to_owned(),
-            case: case.name.to_owned(),
+            case: case.row.name.to_owned(),
             pipeline: case.pipeline,
             larder: middle(larder),
             peer: (!peer.is_empty()).then(|| middle(peer)),
@@ -94,19 +122,38 @@ impl Report {
         self.figures.push(figure);
     }
 
+    /// Adds a series.
+    pub(crate) fn series(&mut self, series: Series) {
+        eprintln!("{}", series.text());
+        self.series.push(series);
+    }
+
+    /// Notes that a load was passed over, as the server does not know `command`.
+    pub(crate) fn not_built(&mut self, suite: &str, case: &str, command: &str) {
+        let passed_over = NotBuilt {
+            suite: suite.to_owned(),
+            case: case.to_owned(),
+            command: command.to_owned(),
+        };
+        if !self.not_built.contains(&passed_over) {
+            eprintln!("{}", passed_over.text());
+            self.not_built.push(passed_over);
+        }
+    }
+
     /// Prints the tables, and writes everything as JSON.
     pub(crate) fn print_and_write(&self, file: &Path) -> ExitCode {
         let mut out = std::io::stdout().lock();
         let mut text = String::from(
-            "suite    case    -P   larder k/s  peer k/s  ratio   CPU µs  peer µs  ratio   \
+            "suite    case         -P   larder k/s  peer k/s  ratio   CPU µs  peer µs  ratio   \
              p50 ms  p99 ms  ratio  floors\n",
         );
-        for line in &self.lines {
-            text.push_str(&line.text());
-            text.push('\n');
-        }
-        for figure in &self.figures {
-            text.push_str(&figure.text());
+        let lines = self.lines.iter().map(Line::text);
+        let figures = self.figures.iter().map(Figure::text);
+        let series = self.series.iter().map(Series::text);
+        let not_built = self.not_built.iter().map(NotBuilt::text);
+        for line in lines.chain(figures).chain(series).chain(not_built) {
+            text.push_str(&line);
             text.push('\n');
         }
         let written = out.write_all(text.as_bytes()).and_then(|()| {
@@ -132,7 +179,7 @@ impl Line {
         };
         let peer = self.peer;
         format!(
-            "{:8} {:7} {:3} {:10.1} {:>9} {:>6}  {:7.2} {:>8} {:>6}  {:7.3} {:7.3} {:>6}  {}",
+            "{:8} {:12} {:3} {:10.1} {:>9} {:>6}  {:7.2} {:>8} {:>6}  {:7.3} {:7.3} {:>6}  {}",
             self.suite,
             self.case,
             self.pipeline,
@@ -162,5 +209,35 @@ impl Figure {
             Some(most) => format!("  (at most {most:.1}: MISSED)"),
         };
         format!("{}: {:.1} {}{verdict}", self.name, self.value, self.unit)
+    }
+}
+
+impl Series {
+    fn text(&self) -> String {
+        let points = self.points.iter();
+        let points: Vec<String> = points
+            .map(|(size, cost)| format!("{cost:.1} at {size}"))
+            .collect();
+        let growth = match (self.points.first(), self.points.last()) {
+            (Some((_, first)), Some((_, last))) if *first > 0.0 => last / first,
+            _ => 1.0,
+        };
+        let verdict = match self.growth_max {
+            None => String::new(),
+            Some(most) if growth <= most => format!(" (at most {most:.1}: held)"),
+            Some(most) => format!(" (at most {most:.1}: MISSED)"),
+        };
+        let (name, unit) = (&self.name, self.unit);
+        format!(
+            "{name}: {unit} {}; grows {growth:.2}x{verdict}",
+            points.join(", ")
+        )
+    }
+}
+
+impl NotBuilt {
+    fn text(&self) -> String {
+        let (suite, case, command) = (&self.suite, &self.case, &self.command);
+        format!("{suite:8} {case:12} not built: there is no {command} yet")
     }
 }

@@ -8,8 +8,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::wire::Wire;
+
 /// How long a server may take to answer its first PING.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a node of Larder is called in the tables.
+const LARDER: &str = "larder";
 
 /// A running server.
 pub(crate) struct Server {
@@ -102,7 +107,7 @@ impl Server {
         for (name, value) in more {
             command.args([*name, value]);
         }
-        Self::start("larder", command, port, directory)
+        Self::start(LARDER, command, port, directory)
     }
 
     /// Ends the server gently and starts it anew on the same directory; says how long the first
@@ -166,6 +171,48 @@ impl Server {
                 .unwrap_or(0.0)
         };
         (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// Whether it is a node of Larder.
+    pub(crate) fn is_larder(&self) -> bool {
+        self.name == LARDER
+    }
+
+    /// Whether it knows a command.
+    pub(crate) fn has(&self, command: &str) -> Result<bool, String> {
+        let reply = self.ask(format!("COMMAND INFO {command}\r\n").as_bytes());
+        let reply = reply.map_err(|error| format!("{} does not answer: {error}", self.name))?;
+        Ok(!reply.starts_with(b"*1\r\n*-1") && !reply.starts_with(b"*1\r\n$-1"))
+    }
+
+    /// A number of INFO.
+    pub(crate) fn info(&self, field: &str) -> Result<u64, String> {
+        let reply = self.ask(b"INFO everything\r\n").unwrap_or_default();
+        let text = String::from_utf8_lossy(&reply).into_owned();
+        let of_field = |line: &str| line.strip_prefix(field)?.strip_prefix(':')?.parse().ok();
+        let missing = || format!("INFO of {} has no {field}", self.name);
+        text.lines().find_map(of_field).ok_or_else(missing)
+    }
+
+    /// Waits until its files hold the data and no longer the way to it.
+    pub(crate) fn checkpoint(&self) -> Result<(), String> {
+        if self.is_larder() {
+            return Wire::connect(self)?.ask("SAVE").map(|_| ());
+        }
+        Wire::connect(self)?.ask("BGREWRITEAOF")?;
+        while self.info("aof_rewrite_in_progress")? + self.info("aof_rewrite_scheduled")? > 0 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Bytes of the data in memory: of Larder what its cache holds, of Redis all that it uses.
+    pub(crate) fn data_bytes(&self) -> Result<u64, String> {
+        self.info(if self.is_larder() {
+            "cache_bytes"
+        } else {
+            "used_memory"
+        })
     }
 
     /// Resident memory, in bytes.

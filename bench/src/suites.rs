@@ -3,11 +3,26 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Options;
 use crate::cases::{self, Case};
 use crate::measure::{Measured, measure};
 use crate::report::{Figure, Report};
 use crate::servers::Server;
+use crate::wire::Wire;
+use crate::{Options, big, elements, memory};
+
+type Suite = fn(&Options, &mut Report) -> Result<(), String>;
+
+/// All suites, in the order in which they run.
+pub(crate) const NAMES: &[(&str, Suite)] = &[
+    ("single", single),
+    ("always", always),
+    ("types", types),
+    ("elements", elements::run),
+    ("big", big::run),
+    ("cluster", cluster),
+    ("start", start),
+    ("memory", memory::run),
+];
 
 /// Runs the suites that were asked for.
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
@@ -19,24 +34,12 @@ pub(crate) fn run(options: &Options) -> Result<Report, String> {
         }
     }
     let mut report = Report::default();
-    for suite in &options.suites {
-        match suite.as_str() {
-            "single" => single(options, &mut report)?,
-            "always" => always(options, &mut report)?,
-            "cluster" => cluster(options, &mut report)?,
-            "start" => start(options, &mut report)?,
-            _ => memory(options, &mut report)?,
+    for (name, suite) in NAMES {
+        if options.suites.iter().any(|asked| asked == name) {
+            suite(options, &mut report)?;
         }
     }
     Ok(report)
-}
-
-fn wanted(options: &Options, case: &Case) -> bool {
-    let label = format!("{} -P{}", case.name, case.pipeline);
-    options
-        .only
-        .as_ref()
-        .is_none_or(|only| label.contains(only.as_str()))
 }
 
 /// Interleaved rounds of every case against both.
@@ -48,18 +51,29 @@ fn compare(
     peer: &[Server],
     report: &mut Report,
 ) -> Result<(), String> {
-    for case in cases.iter().filter(|case| wanted(options, case)) {
+    for case in cases {
+        let row = case.row;
+        if !options.wants(&format!("{} -P{}", row.name, case.pipeline)) {
+            continue;
+        }
+        let mut servers = larder.iter().chain(peer);
+        if !servers.try_fold(true, |all, server| {
+            Ok::<_, String>(all && server.has(row.needs)?)
+        })? {
+            report.not_built(suite, row.name, row.needs);
+            continue;
+        }
         let (mut ours, mut theirs): (Vec<Measured>, Vec<Measured>) = (Vec::new(), Vec::new());
         for round in 0..options.rounds {
             // The order changes, so that neither always meets the warmer machine.
             if round % 2 == 0 {
-                ours.push(measure(case, larder)?);
+                ours.push(measure(case, larder, round)?);
             }
             if !peer.is_empty() {
-                theirs.push(measure(case, peer)?);
+                theirs.push(measure(case, peer, round)?);
             }
             if round % 2 == 1 {
-                ours.push(measure(case, larder)?);
+                ours.push(measure(case, larder, round)?);
             }
         }
         report.add(suite, case, &ours, &theirs);
@@ -82,6 +96,20 @@ fn single(options: &Options, report: &mut Report) -> Result<(), String> {
         footprint("single", server, report);
     }
     Ok(())
+}
+
+/// Every default test of redis-benchmark.
+fn types(options: &Options, report: &mut Report) -> Result<(), String> {
+    let larder = [Server::larder(&options.server, "everysec", &[])?];
+    let redis = [Server::redis("everysec")?];
+    compare(
+        "types",
+        options,
+        &cases::types(options.quick),
+        &larder,
+        &redis,
+        report,
+    )
 }
 
 fn footprint(suite: &str, server: &Server, report: &mut Report) {
@@ -112,7 +140,7 @@ fn always(options: &Options, report: &mut Report) -> Result<(), String> {
     )
 }
 
-/// Three nodes that share a secret; the load goes to the last that joined.
+/// Three nodes that share a secret and have three replicas; each round goes through another one.
 fn cluster(options: &Options, report: &mut Report) -> Result<(), String> {
     let secret = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
     std::fs::write(
@@ -170,7 +198,8 @@ fn await_joined(nodes: &[Server]) -> Result<(), String> {
 /// How long a node with a million keys takes to its first reply.
 fn start(options: &Options, report: &mut Report) -> Result<(), String> {
     let server = Server::larder(&options.server, "everysec", &[])?;
-    fill(&server, cases::KEYS, 32)?;
+    let line = "SET key:{n} a-value-of-32-bytes-for:{n}";
+    Wire::connect(&server)?.fill(line, cases::KEYS, |_| {})?;
     let (server, took) = server.restart_larder(&options.server)?;
     report.figure(Figure {
         name: "start with a million keys, to the first reply".to_owned(),
@@ -179,39 +208,5 @@ fn start(options: &Options, report: &mut Report) -> Result<(), String> {
         at_most: Some(2_000.0),
     });
     drop(server);
-    Ok(())
-}
-
-/// Writes about `count` keys.
-fn fill(server: &Server, count: usize, value_bytes: usize) -> Result<(), String> {
-    let run = Command::new("redis-benchmark")
-        .args(["-h", "127.0.0.1", "-p", &server.port.to_string(), "-q"])
-        .args(["-t", "set", "-n", &(count * 2).to_string(), "-P", "64"])
-        .args(["-r", &count.to_string(), "-d", &value_bytes.to_string()])
-        .output()
-        .map_err(|error| format!("redis-benchmark does not run: {error}"))?;
-    if run.status.success() {
-        Ok(())
-    } else {
-        Err("the keys could not be written".to_owned())
-    }
-}
-
-/// Memory over 2.5 GB of values of 1 KiB.
-fn memory(options: &Options, report: &mut Report) -> Result<(), String> {
-    const CACHE_MB: f64 = 268.4;
-    let server = Server::larder(&options.server, "everysec", &[])?;
-    let keys = if options.quick { 250_000 } else { 2_500_000 };
-    let mut peak = 0;
-    for _ in 0..2 {
-        fill(&server, keys, 1024)?;
-        peak = peak.max(server.resident_bytes());
-    }
-    report.figure(Figure {
-        name: "memory over 2.5 GB of values".to_owned(),
-        value: peak as f64 / 1e6,
-        unit: "MB",
-        at_most: Some(CACHE_MB + 300.0),
-    });
     Ok(())
 }
