@@ -179,15 +179,20 @@ fn peer_address(server: &Server) -> Result<String, String> {
     Ok(format!("127.0.0.1:{port}"))
 }
 
-/// Waits until every node says that all have joined.
+/// Waits until every node knows all as up and has the copies that it is to have.
 fn await_joined(nodes: &[Server]) -> Result<(), String> {
+    let has_joined = |node: &Server| {
+        Ok::<_, String>(
+            node.info("ring_nodes_up")? == nodes.len() as u64
+                && node.info("partitions_missing_copies")? == 0
+                && node.info("partitions_being_filled")? == 0,
+        )
+    };
     for _ in 0..600 {
-        let joined = nodes.iter().all(|node| {
-            let reply = node.ask(b"CLUSTER INFO\r\n").unwrap_or_default();
-            let text = String::from_utf8_lossy(&reply).into_owned();
-            text.contains("larder_nodes_up:3") && text.contains("larder_partitions_ready:yes")
-        });
-        if joined {
+        if nodes
+            .iter()
+            .try_fold(true, |all, node| Ok::<_, String>(all && has_joined(node)?))?
+        {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(100));
