@@ -2,7 +2,7 @@
 
 use larder_crdt::{ActorTable, Clock, DecodeError, Reader, Writer};
 
-use super::{Event, Output, Partition};
+use super::{Ends, Event, Output, Partition};
 use crate::copy::{Copy, CopyId};
 use crate::env::Env;
 use crate::id::NodeId;
@@ -24,7 +24,8 @@ pub struct Acknowledgement {
     pub durable: Clock,
     /// What the copy has seen: after a question, or a delta that was refused.
     pub seen: Option<Clock>,
-    /// Whether the node stands in for owners, with a copy that they may lack.
+    /// Whether the node has a copy beside a whole one, that owners may lack: it stands in for them,
+    /// or has returned with what it had.
     pub stands_in: bool,
     /// The number of the question that this answers; 0 if none was asked.
     pub asked: u64,
@@ -80,7 +81,8 @@ impl Partition {
     /// This node's word about its copy.
     #[must_use]
     pub fn acknowledgement(&self, env: &Env<'_>) -> Acknowledgement {
-        let stands_in = self.fallback.is_some();
+        let has_returned = self.main.is_some() && !self.has_main();
+        let stands_in = self.fallback.is_some() || has_returned;
         match self.main.as_ref().filter(|main| main.role == Role::Main) {
             Some(main) => Acknowledgement {
                 copy: Some(main.id),
@@ -115,8 +117,12 @@ impl Partition {
         ));
     }
 
-    /// Answers a question about this node's copy.
+    /// Answers a question about this node's copy. One under a number is for good: it is left to be
+    /// asked again while a power cut could bring back a copy that has ended.
     pub fn on_ask(&self, env: &Env<'_>, out: &mut Output, from: NodeId, asked: u64) {
+        if asked != 0 && self.ends != Ends::Durable {
+            return;
+        }
         let mut told = self.acknowledgement(env);
         told.asked = asked;
         if asked == 0 {

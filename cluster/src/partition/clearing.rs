@@ -5,7 +5,10 @@
 //! two places for a change that was made before: a fallback's copy, and one of an old owner. A word
 //! about these may be older than the copy it denies. So once something is due, every member is
 //! asked anew, under a number, and has to say in answer that it has no such copy: what it began
-//! before, all owners hold by now; what it begins afterwards, it begins empty.
+//! before, all owners hold by now; what it begins afterwards, it begins empty. It says so once the
+//! end of the last copy is durable: a power cut could bring that back, as the copy of an owner or
+//! a stand-in that goes on with it. Without a copy it does no harm by an older layout either: as an
+//! owner it would have to fetch the partition first.
 
 use std::collections::BTreeSet;
 

@@ -28,6 +28,7 @@ use larder_crdt::{Dot, HybridClock, Stamp, Writer};
 pub use acknowledge::Acknowledgement;
 pub use clearing::Clearing;
 pub(crate) use open::damaged;
+use sync::Ends;
 pub use sync::SyncPoint;
 pub use transfer::{Feed, Range, Staged};
 
@@ -148,6 +149,7 @@ pub struct Partition {
     next_slot: u32,
     attempts: usize,
     tell: BTreeSet<NodeId>,
+    ends: Ends,
 }
 
 impl Partition {
@@ -174,6 +176,7 @@ impl Partition {
             next_slot: 0,
             attempts: 0,
             tell: BTreeSet::new(),
+            ends: Ends::default(),
         }
     }
 
@@ -201,6 +204,9 @@ impl Partition {
     /// Ends a copy with its rows, clock, log and actor, in this batch (rule 3).
     fn end_copy(&mut self, out: &mut Output, copy: &Copy) {
         crate::record::drop_copy(&mut out.redo, copy.slot());
+        if copy.role != Role::Staged {
+            self.ends = Ends::Written;
+        }
         self.counts.expired += copy.expired;
         self.dropped.push(copy.slot());
     }

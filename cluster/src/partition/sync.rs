@@ -14,6 +14,19 @@ pub struct SyncPoint {
     copies: Vec<(CopyId, Clock)>,
 }
 
+/// How far it is that the copies which have ended here are gone for good: until a sync, a power cut
+/// brings them back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Ends {
+    /// They are.
+    #[default]
+    Durable,
+    /// That waits for a sync.
+    Written,
+    /// A sync is under way that makes it durable.
+    Syncing,
+}
+
 impl SyncPoint {
     /// The partition.
     #[must_use]
@@ -38,12 +51,22 @@ impl Partition {
                 copies.push((copy.id, copy.clock.clone()));
             }
         }
-        (!copies.is_empty()).then_some(SyncPoint { partition, copies })
+        if self.ends == Ends::Written {
+            self.ends = Ends::Syncing;
+        }
+        let is_due = !copies.is_empty() || self.ends == Ends::Syncing;
+        is_due.then_some(SyncPoint { partition, copies })
     }
 
     /// The sync succeeded: what the copies had seen is durable, and every owner is told, and who
     /// else sent some of it.
     pub fn finish_sync(&mut self, env: &Env<'_>, out: &mut Output, point: &SyncPoint) {
+        if self.ends == Ends::Syncing {
+            self.ends = Ends::Durable;
+        }
+        if point.copies.is_empty() {
+            return;
+        }
         for copy in self.copies_mut() {
             if let Some((_, clock)) = point.copies.iter().find(|(id, _)| *id == copy.id) {
                 copy.durable.join(clock);
@@ -67,6 +90,9 @@ impl Partition {
 
     /// The sync failed: nothing more is durable.
     pub fn abandon_sync(&mut self, point: &SyncPoint) {
+        if self.ends == Ends::Syncing {
+            self.ends = Ends::Written;
+        }
         for copy in self.copies_mut() {
             copy.unsynced |= point.copies.iter().any(|(id, _)| *id == copy.id);
         }

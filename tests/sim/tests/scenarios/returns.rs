@@ -1,12 +1,22 @@
 //! An owner that was none for a while comes back with nothing.
 
 use larder_cluster::layout::{Layout, State};
+use larder_cluster::memory_store::Survivors;
 use larder_cluster::message::Message;
 use larder_cluster::ring::Ownership;
+use larder_crdt::Value;
+use larder_crdt::types::counter_dotted::Sum;
+use larder_sim::action::Action;
 
-use crate::support::{Stage, id, joiner, stage_partition};
+use crate::support::{Stage, id, joiner, row_key, stage_partition};
 
 const MEMBERS: usize = 4;
+
+/// What a power cut leaves of what was not synced.
+const NOTHING: Survivors = Survivors {
+    records: 0,
+    parts: 0,
+};
 
 fn owners(layout: &Layout) -> Vec<usize> {
     let owners = Ownership::of(layout);
@@ -134,4 +144,171 @@ fn a_node_says_that_it_has_left_once_that_survives_a_power_cut() {
     stage.sync(0);
     while stage.deliver(|_, _, _| true) {}
     assert_eq!(states(&stage), [State::Left; 3]);
+}
+
+/// A counter of two owners, the first of which a newcomer displaces: it has handed over its copy,
+/// which its disk does not know yet, and then the others remove the counter.
+fn removed_behind_a_displaced_owner() -> (Stage, usize, usize) {
+    let mut stage = Stage::new(MEMBERS, 2);
+    let (displaced, stays, _) = cast(&stage).expect("such is the ring of four");
+    stage.run(displaced, Action::of("INCRBY {stage}x 5"));
+    stage.pump(20);
+    let layout = stage.nodes[stays].view().layout.clone();
+    let newcomer = stage.add(layout.with_joining(joiner(MEMBERS)).expect("it is new"));
+    assert_eq!(newcomer, MEMBERS);
+    while stage.partition(displaced, |p| p.main.is_some()) {
+        pump_without_syncs_of(&mut stage, displaced);
+        assert!(stage.now_ms < 10_000, "it hands over");
+    }
+    stage.delete(stays, "x");
+    for _ in 0..100 {
+        pump_without_syncs_of(&mut stage, displaced);
+    }
+    (stage, displaced, stays)
+}
+
+/// One round in which `displaced` syncs no more once it knows that it is displaced.
+fn pump_without_syncs_of(stage: &mut Stage, displaced: usize) {
+    stage.now_ms += 10;
+    for at in 0..stage.nodes.len() {
+        stage.poll(at);
+        let owns = owners(&stage.nodes[at].view().layout).contains(&displaced);
+        if at != displaced || owns {
+            stage.sync(at);
+        }
+    }
+    while stage.deliver(|_, _, _| true) {}
+}
+
+/// What a counter stands at, if it is there or its reset is kept.
+fn sum(stage: &Stage, at: usize) -> Option<Sum> {
+    let store = stage.nodes[at].store().clone();
+    let row = stage.partition(at, |p| {
+        let main = p.main.as_mut().expect("the node has a copy");
+        main.rows.get(&*store, &row_key("x"))
+    });
+    let row = row.expect("the disk is sound");
+    let counters = row.siblings().iter().map(|sibling| match &sibling.value {
+        Value::Counter(counter) => (**counter).clone(),
+        other => panic!("{other:?} is no counter"),
+    });
+    let joined = counters.reduce(|mut joined, counter| {
+        joined.join(&counter);
+        joined
+    });
+    joined.map(|joined| joined.sum())
+}
+
+/// Its word that it has no copy must not be one that a power cut takes back: it would go on as the
+/// owner that it was, and change what the others have forgotten that they had reset.
+#[test]
+fn a_displaced_owner_denies_its_copy_once_that_survives_a_power_cut() {
+    let (mut stage, displaced, stays) = removed_behind_a_displaced_owner();
+    let disk = stage.stores[displaced].crash_power(NOTHING);
+    stage.reopen(displaced, disk);
+    assert!(stage.partition(displaced, |p| p.has_main()));
+    stage.run(displaced, Action::of("INCRBY {stage}x 1"));
+    for other in (0..=MEMBERS).filter(|other| *other != displaced) {
+        stage.link(displaced, other);
+    }
+    stage.pump(150);
+    assert!(stage.partition(displaced, |p| p.main.is_none()));
+    for at in [stays, MEMBERS] {
+        assert_eq!(sum(&stage, at), Some(Sum::Integer(1)), "five were removed");
+    }
+}
+
+#[test]
+fn what_waits_for_the_word_of_a_displaced_owner_is_forgotten_after_its_sync() {
+    let (mut stage, displaced, stays) = removed_behind_a_displaced_owner();
+    assert_eq!(
+        sum(&stage, stays),
+        Some(Sum::Integer(0)),
+        "the reset is kept"
+    );
+    stage.sync(displaced);
+    stage.pump(20);
+    for at in [stays, MEMBERS] {
+        assert_eq!(sum(&stage, at), None);
+    }
+}
+
+/// The same of a stand-in's copy: what it takes next would be built on that.
+#[test]
+fn a_stand_in_denies_its_copy_once_that_survives_a_power_cut() {
+    let mut stage = Stage::new(3, 1);
+    let owner = (0..3).find(|at| stage.partition(*at, |p| p.main.is_some()));
+    let owner = owner.expect("one of three owns it");
+    let stand_in = (owner + 1) % 3;
+    stage.cut(owner, stand_in);
+    stage.run(stand_in, Action::of("INCRBY {stage}x 5"));
+    stage.sync(stand_in);
+    stage.link(owner, stand_in);
+    let round = |stage: &mut Stage| {
+        stage.now_ms += 10;
+        for at in 0..3 {
+            stage.poll(at);
+        }
+        stage.sync(owner);
+        stage.sync((owner + 2) % 3);
+        while stage.deliver(|_, _, _| true) {}
+    };
+    for _ in 0..20 {
+        round(&mut stage);
+    }
+    assert!(
+        stage.partition(stand_in, |p| p.fallback.is_none()),
+        "it is handed over"
+    );
+    assert_eq!(sum(&stage, owner), Some(Sum::Integer(5)));
+    stage.delete(owner, "x");
+    for _ in 0..100 {
+        round(&mut stage);
+    }
+    let disk = stage.stores[stand_in].crash_power(NOTHING);
+    stage.reopen(stand_in, disk);
+    assert!(stage.partition(stand_in, |p| p.fallback.is_some()));
+    stage.run(stand_in, Action::of("INCRBY {stage}x 1"));
+    stage.link(owner, stand_in);
+    stage.pump(150);
+    assert_eq!(
+        sum(&stage, owner),
+        Some(Sum::Integer(1)),
+        "five were removed"
+    );
+}
+
+/// An owner that was none for a while says of the copy which it had then that it is not whole. It
+/// may hold what no other owner has.
+#[test]
+fn a_returned_owner_does_not_deny_what_it_had() {
+    let mut stage = Stage::new(MEMBERS, 2);
+    let (displaced, stays, _) = cast(&stage).expect("such is the ring of four");
+    stage.run(displaced, Action::of("INCRBY {stage}x 5"));
+    stage.pump(20);
+    for other in (0..MEMBERS).filter(|other| *other != displaced) {
+        stage.cut(displaced, other);
+    }
+    stage.run(displaced, Action::of("INCRBY {stage}x 1"));
+    let node = &stage.nodes[displaced];
+    node.change_layout(|layout| layout.with_joining(joiner(MEMBERS))?.become_up(id(MEMBERS)))
+        .expect("it is new");
+    stage.now_ms += 10;
+    stage.poll(displaced);
+    stage.nodes[displaced]
+        .change_layout(|layout| layout.leave(id(MEMBERS))?.become_left(id(MEMBERS)))
+        .expect("it is up");
+    stage.now_ms += 10;
+    stage.poll(displaced);
+    stage.sync(displaced);
+    assert!(stage.partition(displaced, |p| p.main.is_some() && !p.has_main()));
+    stage.link(displaced, stays);
+    stage.take(|_, _, _| true);
+    stage.hand_over(stays, displaced, Message::Ask(stage_partition(), 7));
+    let answers = stage.take(|_, to, message| {
+        to == stays && matches!(message, Message::Acknowledge(_, told) if told.asked == 7)
+    });
+    let denies = |message: &Message| matches!(message, Message::Acknowledge(_, told) if told.copy.is_none() && !told.stands_in);
+    assert_eq!(answers.len(), 1);
+    assert!(!answers.iter().any(|(_, _, message)| denies(message)));
 }
