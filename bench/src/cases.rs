@@ -84,8 +84,8 @@ const fn row(name: &'static str, load: &'static [&'static str], needs: &'static 
 }
 
 /// Writes come first, so that reads find what they ask for. LRANGE is run as a command on the list
-/// that the pushes before it have left: the test of redis-benchmark pushes one of its own each time,
-/// and the CPU of that would count as LRANGE's.
+/// that the pushes before it have left: the test of redis-benchmark pushes one of its own each
+/// time, and the CPU of that would count as LRANGE's.
 static TABLE: &[Row] = &[
     row("PING_INLINE", &["ping_inline"], "PING"),
     Row {
