@@ -1,7 +1,7 @@
 //! The score of a sorted set's element: a base that is set, and amounts that add up.
 //!
-//! An element's row holds bases (from ZADD) and counters (from ZINCRBY) as siblings, as the row of a
-//! string holds registers and counters. ZADD replaces the bases it observed and resets the counters
+//! An element's row holds bases (from ZADD) and counters (from ZINCRBY) as siblings, as the row of
+//! a string holds registers and counters. ZADD replaces the bases it observed and resets the counters
 //! it observed; ZINCRBY replaces the counters it observed and leaves the bases alone; ZREM removes
 //! the bases and leaves the counters' resets. So whoever had not seen an increment keeps it:
 //!
