@@ -1,9 +1,10 @@
 //! The score of a sorted set's element: a base that is set, and amounts that add up.
 //!
 //! An element's row holds bases (from ZADD) and counters (from ZINCRBY) as siblings, as the row of
-//! a string holds registers and counters. ZADD replaces the bases it observed and resets the counters
-//! it observed; ZINCRBY replaces the counters it observed and leaves the bases alone; ZREM removes
-//! the bases and leaves the counters' resets. So whoever had not seen an increment keeps it:
+//! a string holds registers and counters. ZADD replaces the bases it observed and resets the
+//! counters it observed; ZINCRBY replaces the counters it observed and leaves the bases alone;
+//! ZREM removes the bases and leaves the counters' resets. So whoever had not seen an increment
+//! keeps it:
 //!
 //! ```text
 //! 4.1, then ZINCRBY 2.0 ∥ ZREM      2.0     the increment that ZREM had not seen

@@ -308,7 +308,12 @@ fn a_returned_owner_does_not_deny_what_it_had() {
     let answers = stage.take(|_, to, message| {
         to == stays && matches!(message, Message::Acknowledge(_, told) if told.asked == 7)
     });
-    let denies = |message: &Message| matches!(message, Message::Acknowledge(_, told) if told.copy.is_none() && !told.stands_in);
+    let denies = |message: &Message| {
+        matches!(
+            message,
+            Message::Acknowledge(_, told) if told.copy.is_none() && !told.stands_in
+        )
+    };
     assert_eq!(answers.len(), 1);
     assert!(!answers.iter().any(|(_, _, message)| denies(message)));
 }
