@@ -99,6 +99,16 @@ fn malformed(error: DecodeError) -> CommandError {
     ))
 }
 
+/// A name and one argument that holds what was written.
+fn with_fields(name: &'static [u8], fields: Writer) -> Vec<Bytes> {
+    vec![Bytes::from_static(name), Bytes::from(fields.into_vec())]
+}
+
+/// The one argument of [`with_fields`].
+fn fields(args: &[Bytes]) -> Reader<'_> {
+    Reader::new(args.first().map(|arg| &arg[..]).unwrap_or_default())
+}
+
 fn request(database: u8, access: Access, partitions: &[PartitionId], args: Vec<Bytes>) -> Request {
     Request::new(database, args, partitions.to_vec(), access)
 }

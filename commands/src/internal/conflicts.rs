@@ -5,9 +5,9 @@ use larder_cluster::journal::{JournalEntry, JournalSide};
 use larder_cluster::request::{Access, Request};
 use larder_cluster::token::{Partitions, key_token};
 use larder_cluster::transaction::Transaction;
-use larder_crdt::{Reader, Writer};
+use larder_crdt::Writer;
 
-use super::{malformed, name, opened, request};
+use super::{fields, malformed, name, opened, request, with_fields};
 use crate::error::CommandError;
 use crate::reply::Reply;
 
@@ -20,10 +20,7 @@ pub fn list_request(partitions: Partitions, database: u8, key: &[u8], count: usi
     let mut writer = Writer::new();
     writer.varint(count as u64);
     writer.bytes(key);
-    let args = vec![
-        Bytes::from_static(name::CONFLICTS),
-        Bytes::from(writer.into_vec()),
-    ];
+    let args = with_fields(name::CONFLICTS, writer);
     let partition = key_token(key).partition(partitions);
     request(database, Access::Read, &[partition], args)
 }
@@ -45,7 +42,7 @@ pub(super) fn run_list(
     args: &[Bytes],
     answer: &mut Writer,
 ) -> Result<(), CommandError> {
-    let mut reader = Reader::new(args.first().map(|arg| &arg[..]).unwrap_or_default());
+    let mut reader = fields(args);
     let count = reader.varint().map_err(malformed)?;
     let key = reader
         .bytes(larder_cluster::limits::KEY_BYTES_MAX)

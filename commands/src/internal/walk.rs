@@ -6,9 +6,9 @@ use larder_cluster::partition::Target;
 use larder_cluster::request::{Access, Request};
 use larder_cluster::row_key::RowKey;
 use larder_cluster::transaction::{Place, Transaction};
-use larder_crdt::{DecodeError, Reader, Row, Writer};
+use larder_crdt::{DecodeError, Row, Writer};
 
-use super::{malformed, name, opened, request};
+use super::{fields, malformed, name, opened, request, with_fields};
 use crate::error::CommandError;
 use crate::glob;
 use crate::key;
@@ -55,10 +55,7 @@ pub(crate) fn scan_request(
     writer.u64_be(position.0);
     writer.varint(count as u64);
     filter.encode(&mut writer);
-    let args = vec![
-        Bytes::from_static(name::SCAN),
-        Bytes::from(writer.into_vec()),
-    ];
+    let args = with_fields(name::SCAN, writer);
     request(database, Access::Read, partitions, args)
 }
 
@@ -73,7 +70,7 @@ pub(super) fn run_scan(
     args: &[Bytes],
     answer: &mut Writer,
 ) -> Result<(), CommandError> {
-    let mut reader = Reader::new(args.first().map(|arg| &arg[..]).unwrap_or_default());
+    let mut reader = fields(args);
     let mut read = || {
         let position = Position(reader.u64_be()?);
         let count = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
@@ -264,10 +261,7 @@ pub fn flush_request(
     if let Some(after) = after {
         after.encode(&mut writer);
     }
-    let args = vec![
-        Bytes::from_static(name::FLUSH),
-        Bytes::from(writer.into_vec()),
-    ];
+    let args = with_fields(name::FLUSH, writer);
     request(database.unwrap_or(0), Access::Write, &[partition], args)
 }
 
@@ -290,7 +284,7 @@ pub(super) fn run_flush(
     args: &[Bytes],
     answer: &mut Writer,
 ) -> Result<(), CommandError> {
-    let mut reader = Reader::new(args.first().map(|arg| &arg[..]).unwrap_or_default());
+    let mut reader = fields(args);
     let mut read = || {
         let all = reader.u8()? != 0;
         let after = if reader.is_empty() {

@@ -164,6 +164,23 @@ impl TestNode {
     }
 }
 
+/// Links two nodes, the first of which dials.
+pub(crate) async fn link(a: &TestNode, b: &TestNode) {
+    let dialled = in_time("dialling", a.links.dial_once(&b.address)).await;
+    assert_eq!(dialled.expect("a link"), b.id);
+    until("the link is up", || a.is_linked(b) && b.is_linked(a)).await;
+}
+
+/// Two nodes with a link.
+pub(crate) async fn linked(plan: &Plan) -> (TestNode, TestNode) {
+    let (a, b) = (
+        TestNode::start(1, plan).await,
+        TestNode::start(2, plan).await,
+    );
+    link(&a, &b).await;
+    (a, b)
+}
+
 /// Waits until `condition` holds.
 ///
 /// # Panics

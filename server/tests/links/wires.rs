@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::support::{Event, Plan, TestNode, in_time, limits, until};
+use crate::support::{Event, Plan, TestNode, in_time, limits, link, linked, until};
 
 /// Passes bytes on until told to stop, as a cable that is pulled does.
 async fn pass(listener: TcpListener, target: String, is_open: watch::Receiver<bool>) {
@@ -57,20 +57,7 @@ async fn messages_arrive_in_order_and_whole() {
         },
         ..Plan::default()
     };
-    let (a, b) = (
-        TestNode::start(1, &plan).await,
-        TestNode::start(2, &plan).await,
-    );
-    assert_eq!(
-        in_time("dialling", a.links.dial_once(&b.address))
-            .await
-            .expect("a link"),
-        b.id
-    );
-    until("the link is up on both sides", || {
-        a.is_linked(&b) && b.is_linked(&a)
-    })
-    .await;
+    let (a, b) = linked(&plan).await;
     assert_eq!(
         a.seen.events()[0],
         Event::Up(b.id, Bytes::from(format!("info of {}", b.id)))
@@ -109,10 +96,7 @@ async fn an_urgent_message_goes_before_what_waits_and_between_parts() {
         TestNode::start(2, &plan).await,
     );
     let plug = cable(&mut b).await;
-    in_time("dialling", a.links.dial_once(&b.address))
-        .await
-        .expect("a link");
-    until("the link is up", || a.is_linked(&b)).await;
+    link(&a, &b).await;
     plug.send_replace(false);
     a.links.send(b.id, "FIRST", Bytes::new());
     let large = Bytes::from(vec![5; 40 << 20]);
@@ -151,14 +135,7 @@ async fn a_large_message_that_takes_long_holds_up_its_followers_and_nothing_else
         },
         ..Plan::default()
     };
-    let (a, b) = (
-        TestNode::start(1, &plan).await,
-        TestNode::start(2, &plan).await,
-    );
-    in_time("dialling", a.links.dial_once(&b.address))
-        .await
-        .expect("a link");
-    until("the link is up", || a.is_linked(&b) && b.is_linked(&a)).await;
+    let (a, b) = linked(&plan).await;
     let has = |verb: &str| b.seen.messages().iter().any(|(other, _)| other == verb);
     b.seen.set_busy(true);
     let large = Bytes::from(vec![5; 3 * plan.limits.frame_bytes_max]);
@@ -326,6 +303,7 @@ async fn one_message_may_be_larger_than_the_queue() {
         TestNode::start(1, &plan).await,
         TestNode::start(2, &plan).await,
     );
+    // Nothing else may be in the queue, not even what asks whether the link is up.
     in_time("dialling", a.links.dial_once(&b.address))
         .await
         .expect("a link");
@@ -355,10 +333,7 @@ async fn a_message_beyond_the_limit_ends_the_link() {
             TestNode::start(1, &bound(1 << 20, 1000)).await,
             TestNode::start(id, &plan).await,
         );
-        in_time("dialling", a.links.dial_once(&b.address))
-            .await
-            .expect("a link");
-        until("the link is up", || a.is_linked(&b)).await;
+        link(&a, &b).await;
         a.links.send(b.id, "LARGE", Bytes::from(vec![0; 5001]));
         until("the link is down", || {
             a.seen.ups_and_downs().1 == 1 && b.seen.ups_and_downs().1 == 1
@@ -468,14 +443,7 @@ async fn what_is_held_up_is_bounded() {
         },
         ..Plan::default()
     };
-    let (a, b) = (
-        TestNode::start(1, &plan).await,
-        TestNode::start(2, &plan).await,
-    );
-    in_time("dialling", a.links.dial_once(&b.address))
-        .await
-        .expect("a link");
-    until("the link is up", || a.is_linked(&b) && b.is_linked(&a)).await;
+    let (a, b) = linked(&plan).await;
     b.links.set_fault(
         a.id,
         Fault {
@@ -549,10 +517,7 @@ async fn a_link_that_ends_gives_back_what_it_has_not_sent() {
         TestNode::start(2, &Plan::default()).await,
     );
     let plug = cable(&mut b).await;
-    in_time("dialling", a.links.dial_once(&b.address))
-        .await
-        .expect("a link");
-    until("the link is up", || a.is_linked(&b)).await;
+    link(&a, &b).await;
     a.links.send(b.id, "ARRIVES", Bytes::new());
     until("it has arrived", || {
         b.seen.messages().iter().any(|(verb, _)| verb == "ARRIVES")

@@ -49,15 +49,20 @@ impl World {
         self.trace.line(self.now_ms, || {
             format!("link {a}-{b} up, session {session}")
         });
+        self.tell_ends((a, b), session, true, 3);
+    }
+
+    /// Lets both ends of a session learn that it is up or over, each in its own time.
+    fn tell_ends(&mut self, (a, b): (Place, Place), session: u64, up: bool, within_ms: u64) {
         for (node, peer) in [(a, b), (b, a)] {
-            let delay = self.dice.between(0, 3);
+            let delay = self.dice.between(0, within_ms);
             self.later(
                 delay,
                 Event::End {
                     node,
                     peer,
                     session,
-                    up: true,
+                    up,
                 },
             );
         }
@@ -71,18 +76,7 @@ impl World {
         self.trace.line(self.now_ms, || {
             format!("link {a}-{b} down, session {session}")
         });
-        for (node, peer) in [(a, b), (b, a)] {
-            let delay = self.dice.between(0, 30);
-            self.later(
-                delay,
-                Event::End {
-                    node,
-                    peer,
-                    session,
-                    up: false,
-                },
-            );
-        }
+        self.tell_ends((a, b), session, false, 30);
         self.seek_link(a, b);
     }
 

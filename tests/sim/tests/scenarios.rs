@@ -15,7 +15,7 @@ use larder_cluster::message::Message;
 use larder_cluster::node::{Answer, Submitted};
 use larder_cluster::request::{Access, Reply, Request};
 use larder_sim::action::Action;
-use support::{Stage, full, id, joiner, row_key, stage_partition};
+use support::{NOTHING, Stage, full, id, row_key, stage_partition};
 
 fn is_delta(_: usize, _: usize, message: &Message) -> bool {
     matches!(message, Message::Delta(..))
@@ -101,12 +101,7 @@ fn a_staged_bootstrap_takes_no_delta_and_brings_nothing_back() {
     let mut stage = Stage::new(2, 3);
     stage.set(1, "x");
     stage.pump(20);
-    let layout = stage.nodes[0]
-        .view()
-        .layout
-        .with_joining(joiner(2))
-        .expect("it is new");
-    let newcomer = stage.add(layout);
+    let newcomer = stage.add_joining();
     stage.delete(0, "x");
     let held = stage.take(|_, _, m| matches!(m, Message::Range(..)));
     stage.pump(5);
@@ -214,12 +209,7 @@ fn what_a_bootstrap_brought_can_be_sent_on_as_a_delta() {
     let mut stage = Stage::new(2, 3);
     stage.cut(0, 1);
     let value = stage.set(0, "x");
-    let layout = stage.nodes[0]
-        .view()
-        .layout
-        .with_joining(joiner(2))
-        .expect("it is new");
-    let newcomer = stage.add(layout);
+    let newcomer = stage.add_joining();
     stage.cut(newcomer, 1);
     stage.pump(30);
     assert!(stage.values(newcomer, "x").contains(&value));
@@ -270,12 +260,7 @@ fn a_repeated_call_for_the_first_range_loses_nothing() {
     stage.nodes[0].set_settings(settings);
     stage.set(0, "a");
     stage.set(0, "b");
-    let layout = stage.nodes[0]
-        .view()
-        .layout
-        .with_joining(joiner(1))
-        .expect("it is new");
-    stage.add(layout);
+    stage.add_joining();
     let mut first = Vec::new();
     for _ in 0..10 {
         stage.now_ms += 10;
@@ -318,11 +303,7 @@ fn a_copy_survives_a_restart_and_a_checkpoint_in_which_it_did_not_change() {
 #[test]
 fn a_new_nodes_name_survives_the_first_power_cut() {
     let stage = Stage::new(1, 1);
-    let survivors = larder_cluster::memory_store::Survivors {
-        records: 0,
-        parts: 0,
-    };
-    let disk = stage.stores[0].crash_power(survivors);
+    let disk = stage.stores[0].crash_power(NOTHING);
     let state = larder_cluster::node::Node::stored_state(&disk).expect("the disk is sound");
     assert_eq!(state.map(|state| state.id), Some(id(0)));
 }
@@ -479,12 +460,7 @@ fn a_reset_beside_what_has_expired_is_forgotten() {
 fn a_bootstrap_tells_those_who_watch() {
     let mut stage = Stage::new(2, 3);
     stage.set(0, "x");
-    let layout = stage.nodes[0]
-        .view()
-        .layout
-        .with_joining(joiner(2))
-        .expect("it is new");
-    let newcomer = stage.add(layout);
+    let newcomer = stage.add_joining();
     stage.nodes[newcomer].watch(stage_partition(), &row_key("x"), stage.now());
     stage.pump(30);
     assert_eq!(stage.values(newcomer, "x").len(), 1);

@@ -4,7 +4,7 @@ mod support;
 
 use larder_cluster::message::Message;
 use larder_cluster::node::Node;
-use support::{Stage, joiner};
+use support::Stage;
 
 fn staged(node: &Node) -> usize {
     let partitions = node.view().layout.partitions();
@@ -12,12 +12,6 @@ fn staged(node: &Node) -> usize {
         .iter()
         .filter(|partition| node.with_partition(*partition, |p| p.staged.is_some()) == Some(true));
     staged.count()
-}
-
-/// A stage of one node, and of one that joins it.
-fn with_newcomer(stage: &mut Stage) -> usize {
-    let layout = stage.nodes[0].view().layout.with_joining(joiner(1));
-    stage.add(layout.expect("it is new"))
 }
 
 fn has_all(stage: &Stage, node: usize) -> bool {
@@ -33,7 +27,7 @@ fn a_node_fetches_as_many_partitions_at_a_time_as_its_setting_says() {
     for bootstrap_partitions in [1, 3] {
         let mut stage = Stage::new(1, 3);
         stage.settings.bootstrap_partitions = bootstrap_partitions;
-        let newcomer = with_newcomer(&mut stage);
+        let newcomer = stage.add_joining();
         let mut most = 0;
         for _ in 0..40 {
             stage.pump(1);
@@ -59,7 +53,7 @@ fn a_node_hands_over_as_many_bytes_a_second_as_its_setting_says() {
     settings.handoff_rate = 1_000;
     settings.transfer_rows_max = 1;
     stage.nodes[0].set_settings(settings);
-    let newcomer = with_newcomer(&mut stage);
+    let newcomer = stage.add_joining();
     let mut sent = 0;
     let mut after_a_second = 0;
     let began_ms = stage.now_ms;

@@ -3,7 +3,7 @@
 use larder_cluster::layout::{LayoutError, State};
 use larder_cluster::message::Message;
 
-use crate::support::{Stage, id};
+use crate::support::{NOTHING, Stage, id};
 
 /// Whether a node will own the stage's partition once all changes are done.
 fn will_own(stage: &Stage, at: usize) -> bool {
@@ -112,13 +112,7 @@ fn a_node_that_is_killed_while_it_arrives_has_lost_nothing() {
         stage.pump(5);
         stage.move_in(newcomer, 0);
         let disk = match records {
-            0 => {
-                let kept = larder_cluster::memory_store::Survivors {
-                    records: 0,
-                    parts: 0,
-                };
-                stage.stores[newcomer].crash_power(kept)
-            }
+            0 => stage.stores[newcomer].crash_power(NOTHING),
             _ => stage.stores[newcomer].crash_kill(records),
         };
         stage.reopen(newcomer, disk);

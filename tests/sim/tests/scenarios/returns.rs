@@ -1,22 +1,15 @@
 //! An owner that was none for a while comes back with nothing.
 
 use larder_cluster::layout::{Layout, State};
-use larder_cluster::memory_store::Survivors;
 use larder_cluster::message::Message;
 use larder_cluster::ring::Ownership;
 use larder_crdt::Value;
 use larder_crdt::types::counter_dotted::Sum;
 use larder_sim::action::Action;
 
-use crate::support::{Stage, id, joiner, row_key, stage_partition};
+use crate::support::{NOTHING, Stage, id, joiner, row_key, stage_partition};
 
 const MEMBERS: usize = 4;
-
-/// What a power cut leaves of what was not synced.
-const NOTHING: Survivors = Survivors {
-    records: 0,
-    parts: 0,
-};
 
 fn owners(layout: &Layout) -> Vec<usize> {
     let owners = Ownership::of(layout);
@@ -48,8 +41,7 @@ fn a_stand_in_does_not_believe_what_an_owner_said_before_it_was_displaced() {
     let value = stage.set(stand_in, "x");
     stage.link(stand_in, displaced);
     stage.pump(20);
-    let layout = stage.nodes[stand_in].view().layout.clone();
-    let newcomer = stage.add(layout.with_joining(joiner(MEMBERS)).expect("it is new"));
+    let newcomer = stage.add_joining();
     for _ in 0..60 {
         if stage.partition(displaced, |p| p.main.is_none()) {
             break;
@@ -153,8 +145,7 @@ fn removed_behind_a_displaced_owner() -> (Stage, usize, usize) {
     let (displaced, stays, _) = cast(&stage).expect("such is the ring of four");
     stage.run(displaced, Action::of("INCRBY {stage}x 5"));
     stage.pump(20);
-    let layout = stage.nodes[stays].view().layout.clone();
-    let newcomer = stage.add(layout.with_joining(joiner(MEMBERS)).expect("it is new"));
+    let newcomer = stage.add_joining();
     assert_eq!(newcomer, MEMBERS);
     while stage.partition(displaced, |p| p.main.is_some()) {
         pump_without_syncs_of(&mut stage, displaced);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use larder_cluster::env::{Now, Settings};
 use larder_cluster::id::{NodeId, PartitionId};
 use larder_cluster::layout::{Joiner, Layout};
-use larder_cluster::memory_store::MemoryStore;
+use larder_cluster::memory_store::{MemoryStore, Survivors};
 use larder_cluster::message::Message;
 use larder_cluster::node::{Answer, Node, NodeState, Submitted};
 use larder_cluster::partition::Partition;
@@ -53,6 +53,12 @@ pub(crate) fn row_key(name: &str) -> RowKey {
     let key = full(name);
     RowKey::new(KeyPlace::of(&key).key_hash, 0, &key, b"")
 }
+
+/// What a power cut leaves of what was not synced.
+pub(crate) const NOTHING: Survivors = Survivors {
+    records: 0,
+    parts: 0,
+};
 
 /// The number of a node that is not there.
 const OFF_STAGE: usize = 99;
@@ -114,6 +120,13 @@ impl Stage {
             self.link(at, other);
         }
         at
+    }
+
+    /// Starts one more node that joins, and links it to all others.
+    pub(crate) fn add_joining(&mut self) -> usize {
+        let layout = self.nodes[0].view().layout.clone();
+        let layout = layout.with_joining(joiner(self.nodes.len()));
+        self.add(layout.expect("it is new"))
     }
 
     /// Starts one more node, without links.
