@@ -15,6 +15,7 @@ pub mod commands;
 mod content;
 pub mod docs;
 pub mod double;
+pub mod dump;
 pub mod error;
 mod expire_time;
 mod families;

@@ -2,107 +2,18 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::disallowed_types,
     clippy::disallowed_macros,
     reason = "this test talks to another process, and says how to repeat a failure"
 )]
 
 mod harness;
+mod redis;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use harness::{Client, World};
 use larder_commands::reply::Protocol;
-
-/// A real Redis on a free port, ended with the test.
-struct Redis {
-    process: Child,
-    link: TcpStream,
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Redis {
-    /// `None` if it is not installed here.
-    fn start() -> Option<Self> {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("it is bound").port();
-        drop(free);
-        let process = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-            .args(["--bind", "127.0.0.1", "--proto-max-bulk-len", "512mb"])
-            .stdout(Stdio::null())
-            .spawn()
-            .ok()?;
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            match TcpStream::connect(("127.0.0.1", port)) {
-                Ok(link) => {
-                    link.set_read_timeout(Some(Duration::from_secs(10)))
-                        .expect("a timeout");
-                    link.set_nodelay(true).expect("a socket");
-                    return Some(Self { process, link });
-                }
-                Err(_) if Instant::now() < deadline => std::thread::yield_now(),
-                Err(error) => panic!("redis-server does not answer: {error}"),
-            }
-        }
-    }
-
-    fn ask(&mut self, words: &[Vec<u8>]) -> Vec<u8> {
-        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            bytes.extend(format!("${}\r\n", word.len()).into_bytes());
-            bytes.extend(word);
-            bytes.extend(b"\r\n");
-        }
-        // The end of a reply is known by what is asked behind it.
-        let mark = b"$4\r\nmark\r\n";
-        bytes.extend(b"*2\r\n$4\r\nECHO\r\n$4\r\nmark\r\n");
-        self.link.write_all(&bytes).expect("redis-server reads");
-        let mut reply = Vec::new();
-        let mut buffer = [0; 1 << 16];
-        while !reply.ends_with(mark) {
-            let count = self.link.read(&mut buffer).expect("redis-server answers");
-            assert!(count > 0, "redis-server closed the connection");
-            reply.extend_from_slice(&buffer[..count]);
-        }
-        reply.truncate(reply.len() - mark.len());
-        reply
-    }
-}
-
-/// SplitMix64: a test needs no better one.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % end as u64) as usize
-    }
-
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len())]
-    }
-}
+use redis::{Random, Redis};
 
 const KEYS: &[&str] = &["a", "b", "c", "{t}a", "{t}b"];
 const VALUES: &[&str] = &[

@@ -8,6 +8,7 @@ use larder_cluster::node::NodeState;
 use larder_cluster::record::{CopyImage, Entry};
 use larder_cluster::token::Partitions;
 use larder_commands::args::Args;
+use larder_commands::dump;
 use larder_commands::plan::plan;
 use larder_crdt::context::ContextKey;
 use larder_crdt::types::counter_dotted::Counter;
@@ -49,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     target("context", contexts, context),
     target("json", jsons, json),
     target("pointer", pointers, pointer),
+    target("dump", dumps, dump),
     Target {
         cost: 100,
         ..target("settings", settings, setting)
@@ -339,6 +341,48 @@ fn pointer(input: &[u8]) -> Result<(), String> {
         again = again.child(&name).map_err(|error| error.to_string())?;
     }
     ensure(again == pointer, "its names make it up")
+}
+
+const DUMPS: &str = include_str!("../../commands/tests/cases/dumps.txt");
+const FOOTER_BYTES: usize = 10;
+const DUMP_VERSION: u16 = 11;
+
+/// A type and a value in each encoding of Redis, without the footer.
+fn dumps(_: &Corpus) -> Vec<Vec<u8>> {
+    let lines = DUMPS.lines().filter(|line| !line.starts_with('#'));
+    let payloads = lines.filter_map(|line| line.split_once(' '));
+    payloads
+        .map(|(_, text)| {
+            let mut body = unescaped(text);
+            body.truncate(body.len().saturating_sub(FOOTER_BYTES));
+            body
+        })
+        .collect()
+}
+
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut parts = text.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(digits, 16));
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    bytes
+}
+
+fn dump(input: &[u8]) -> Result<(), String> {
+    let _ = dump::decode(input);
+    // A damaged value has a footer that is right, else nothing behind the footer would be tried.
+    let Ok(value) = dump::decode(&dump::seal(input.to_vec(), DUMP_VERSION)) else {
+        return Ok(());
+    };
+    let written = dump::encode(&value);
+    let again = dump::decode(&written).map_err(|error| error.to_string())?;
+    ensure(
+        dump::encode(&again) == written,
+        "it comes back as something else",
+    )
 }
 
 fn settings(_: &Corpus) -> Vec<Vec<u8>> {
