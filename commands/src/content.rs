@@ -11,6 +11,7 @@ use larder_crdt::types::document_causal::Signer;
 use larder_crdt::{DecodeError, Reader, Row, Writer};
 use serde_json::Value as JsonValue;
 
+use crate::dump;
 use crate::error::CommandError;
 use crate::families::documents::refused;
 use crate::key::{self, Kind};
@@ -31,6 +32,34 @@ pub(crate) enum Shown {
     String(Vec<u8>),
     /// The JSON object of a document.
     Document(JsonValue),
+}
+
+impl Shown {
+    /// The value as DUMP gives it.
+    ///
+    /// # Errors
+    /// For a document: Redis has nothing like it.
+    pub(crate) fn into_dump(self) -> Result<dump::Value, CommandError> {
+        match self {
+            Self::String(value) => Ok(dump::Value::String(value)),
+            Self::Document(_) => Err(CommandError::Fixed(
+                "ERR a document has no form that Redis knows; LGET answers its JSON",
+            )),
+        }
+    }
+
+    /// The value that RESTORE was given.
+    ///
+    /// # Errors
+    /// For a type that cannot be kept yet.
+    pub(crate) fn of_dump(value: dump::Value) -> Result<Self, CommandError> {
+        match value {
+            dump::Value::String(value) => Ok(Self::String(value)),
+            _ => Err(CommandError::Fixed(
+                "ERR Bad data format: this release keeps strings and documents only",
+            )),
+        }
+    }
 }
 
 impl Content {

@@ -6,6 +6,7 @@
 use thiserror::Error;
 
 use crate::args::Args;
+use crate::dump::DumpError;
 use crate::reply::Reply;
 
 /// How much of a client's words an error repeats, as in Redis.
@@ -131,6 +132,9 @@ pub enum CommandError {
     /// RESTORE would replace a key.
     #[error("BUSYKEY Target key name already exists.")]
     BusyKey,
+    /// RESTORE was given a payload that is no value.
+    #[error("ERR {0}")]
+    Dump(#[from] DumpError),
     /// No such database.
     #[error("ERR DB index is out of range")]
     DatabaseIndex,

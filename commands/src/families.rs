@@ -7,6 +7,7 @@ mod connection;
 pub(crate) mod copying;
 mod counters;
 pub(crate) mod documents;
+mod dumping;
 mod expiry;
 mod keys;
 pub(crate) mod lcs;
@@ -23,6 +24,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     lcs::ROWS,
     keys::ROWS,
     copying::ROWS,
+    dumping::ROWS,
     expiry::ROWS,
     documents::ROWS,
     connection::ROWS,
