@@ -44,3 +44,7 @@ pub const CONTEXT_TEXT_BYTES_MAX: usize = 8 << 20;
 pub const CONTEXT_AMENDED_MAX: usize = 1024;
 /// Bytes of a value that lost a conflict, or won one, which are told of it.
 pub const CONFLICT_VALUE_BYTES_MAX: usize = 1024;
+/// Bytes of a position in a list: the name of an element less its family and role.
+pub const POSITION_BYTES_MAX: usize = 1022;
+/// Bytes up to which a position at an end of a list stands in its neighbour.
+pub const POSITION_NESTED_AT_ENDS_MAX: usize = 32;

@@ -15,10 +15,12 @@ use larder_crdt::types::counter_dotted::Counter;
 use larder_crdt::types::document_json::parse_json;
 use larder_crdt::types::document_pointer::Pointer;
 use larder_crdt::types::document_state::State;
+use larder_crdt::types::position::{PositionError, Signer, between, is_position};
 use larder_crdt::types::register_lww::visible_string;
 use larder_crdt::types::score::{Score, Update, visible_score};
 use larder_crdt::{
-    ActorIndex, ActorTable, Clock, DecodeError, Dot, Reader, Row, Sibling, Stamp, Value, Writer,
+    Actor, ActorIndex, ActorTable, Clock, DecodeError, Dot, Reader, Row, Sibling, Stamp, Value,
+    Writer,
 };
 use larder_server::resp::request::{RequestLimits, RequestParser};
 use larder_server::settings::source::load;
@@ -51,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     target("json", jsons, json),
     target("pointer", pointers, pointer),
     target("dump", dumps, dump),
+    target("position", positions, position),
     Target {
         cost: 100,
         ..target("settings", settings, setting)
@@ -383,6 +386,57 @@ fn dump(input: &[u8]) -> Result<(), String> {
         dump::encode(&again) == written,
         "it comes back as something else",
     )
+}
+
+fn signer(number: u128) -> Signer {
+    Signer {
+        actor: Actor(number << 100),
+        counter: 100_000 + number as u64,
+    }
+}
+
+fn positions(_: &Corpus) -> Vec<Vec<u8>> {
+    let mut made: Vec<Vec<u8>> = Vec::new();
+    for turn in 0..60 {
+        made.sort();
+        let at = turn * 7 % (made.len() + 1);
+        let left = at.checked_sub(1).and_then(|before| made.get(before));
+        let right = made.get(at).map(Vec::as_slice);
+        let by = signer(turn as u128 % 3 + 1);
+        let by = Signer {
+            counter: by.counter + turn as u64 * 3,
+            ..by
+        };
+        made.extend(between(left.map(Vec::as_slice), right, by));
+    }
+    made
+}
+
+/// Two neighbours and what is made beside and between them.
+fn position(input: &[u8]) -> Result<(), String> {
+    let half = input.len() / 2;
+    let (one, other) = input.split_at(half);
+    for by in [signer(1), signer(9)] {
+        let is_one = is_position(input);
+        for (left, right) in [(Some(input), None), (None, Some(input))] {
+            match between(left, right, by) {
+                Ok(made) => {
+                    ensure(
+                        is_one && is_position(&made),
+                        "only positions have any beside",
+                    )?;
+                    let is_right = made.as_slice() > input;
+                    ensure(is_right == left.is_some(), "it stands on its side")?;
+                }
+                Err(error) => ensure(!is_one || error == PositionError::TooLong, "no room")?,
+            }
+        }
+        if let Ok(made) = between(Some(one), Some(other), by) {
+            let made = made.as_slice();
+            ensure(one < made && made < other, "it stands between")?;
+        }
+    }
+    Ok(())
 }
 
 fn settings(_: &Corpus) -> Vec<Vec<u8>> {
