@@ -85,11 +85,7 @@ impl Redis {
     /// As [`Redis::ask`], with the answer taken apart.
     pub(crate) fn call(&mut self, words: &[&[u8]]) -> Answer {
         let words: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
-        let reply = self.ask(&words);
-        let mut rest = &reply[..];
-        let answer = Answer::parse(&mut rest);
-        assert!(rest.is_empty(), "one answer at a time");
-        answer
+        Answer::of(&self.ask(&words))
     }
 
     /// As [`Redis::call`] for words without spaces.
@@ -111,6 +107,14 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    /// The one answer in `reply`.
+    pub(crate) fn of(reply: &[u8]) -> Self {
+        let mut rest = reply;
+        let answer = Self::parse(&mut rest);
+        assert!(rest.is_empty(), "one answer at a time");
+        answer
+    }
+
     fn parse(rest: &mut &[u8]) -> Self {
         let end = rest.windows(2).position(|pair| pair == b"\r\n");
         let line = &rest[..end.expect("a line")];
