@@ -209,36 +209,10 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// A reply without the marks of its kind, as far as these cases need it.
-fn plain(reply: &str) -> String {
-    match reply.strip_prefix('$') {
-        Some("-1\r\n") => "nil".to_owned(),
-        Some(bulk) => bulk
-            .split_once("\r\n")
-            .map_or(bulk, |(_, text)| text)
-            .trim_end()
-            .to_owned(),
-        None => reply.trim_end().to_owned(),
-    }
-}
-
-/// Runs one line; `LVIEW` is the object alone of LGET.
-fn run(world: &World, at: usize, line: &str) -> String {
-    match line.strip_prefix("LVIEW ") {
-        Some(key) => {
-            let reply = world.line(at, &format!("LGET {key}"));
-            let object = reply.strip_prefix("*2\r\n").unwrap_or(&reply);
-            let text = object.split("\r\n").nth(1).unwrap_or_default();
-            text.to_owned()
-        }
-        None => plain(&world.line(at, line)),
-    }
-}
-
 fn play(case: &Case, looker: usize) {
     let mut world = World::new(2);
     for line in case.before {
-        let reply = run(&world, 0, line);
+        let reply = world.shown(0, line);
         assert!(!reply.starts_with('-'), "{}: {line}: {reply}", case.name);
     }
     world.pass(5_000);
@@ -246,7 +220,7 @@ fn play(case: &Case, looker: usize) {
     for (at, lines) in [(0, case.a), (1, case.b)] {
         world.pass(20);
         for line in lines {
-            let reply = run(&world, at, line);
+            let reply = world.shown(at, line);
             assert!(!reply.starts_with('-'), "{}: {line}: {reply}", case.name);
         }
     }
@@ -254,7 +228,7 @@ fn play(case: &Case, looker: usize) {
     world.cut();
     for (line, wanted) in case.then {
         assert_eq!(
-            &run(&world, looker, line),
+            &world.shown(looker, line),
             wanted,
             "{}: {line} on node {looker}",
             case.name
@@ -295,7 +269,7 @@ fn an_expired_document_leaves_no_dot_that_is_signed_twice() {
     world.line(0, r#"LPUT d  {"c":3,"e":5}"#);
     // One who had seen the old document, and drops all of it, has not seen the new one.
     world.line(0, &format!("LPUT d {old} {{\"f\":1}}"));
-    let shown = run(&world, 0, "LVIEW d");
+    let shown = world.shown(0, "LVIEW d");
     assert_eq!(shown, r#"{"c":3,"e":5,"f":1}"#);
 }
 
@@ -311,7 +285,7 @@ fn a_context_ahead_of_the_node_is_fetched_first() {
         .to_owned();
     // The other node has not got it and reaches nobody: it takes the write all the same.
     world.line(1, &format!("LPUT d {context} {{\"milk\":1,\"eggs\":6}}"));
-    assert_eq!(run(&world, 1, "LVIEW d"), r#"{"eggs":6,"milk":1}"#);
+    assert_eq!(world.shown(1, "LVIEW d"), r#"{"eggs":6,"milk":1}"#);
     world.heal();
-    assert_eq!(run(&world, 0, "LVIEW d"), r#"{"eggs":6,"milk":1}"#);
+    assert_eq!(world.shown(0, "LVIEW d"), r#"{"eggs":6,"milk":1}"#);
 }

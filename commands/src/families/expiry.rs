@@ -18,8 +18,8 @@ const CHANGE: Command = Command {
     arity: -3,
     flags: &[Write, Fast],
     keys: &[KeySpec::at(1, &["RW", "update"])],
-    concurrent: "Among concurrent deadlines the longest holds; a concurrent PERSIST or SET holds \
-                 over any.",
+    concurrent: "Among concurrent deadlines the longest holds; a concurrent PERSIST, or a write of \
+                 the value that saw no deadline (SET, INCR, APPEND, …), holds over any.",
     ..KEYSPACE
 };
 

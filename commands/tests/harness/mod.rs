@@ -292,6 +292,20 @@ impl World {
         String::from_utf8_lossy(&self.ask(at, &words)).into_owned()
     }
 
+    /// As [`World::line`], without the marks of the reply's kind, as far as concurrent use needs
+    /// it; `LVIEW` is the object alone of LGET.
+    pub(crate) fn shown(&self, at: usize, line: &str) -> String {
+        match line.strip_prefix("LVIEW ") {
+            Some(key) => {
+                let reply = self.line(at, &format!("LGET {key}"));
+                let object = reply.strip_prefix("*2\r\n").unwrap_or(&reply);
+                let text = object.split("\r\n").nth(1).unwrap_or_default();
+                text.to_owned()
+            }
+            None => plain(&self.line(at, line)),
+        }
+    }
+
     /// Writes a checkpoint of a node, and lets go what it has in memory as far as that can be.
     pub(crate) fn checkpoint(&self, at: usize) {
         let node = &self.nodes[at];
@@ -336,6 +350,18 @@ impl World {
     /// The node at a position.
     pub(crate) fn node(&self, at: usize) -> &Node {
         &self.nodes[at]
+    }
+}
+
+fn plain(reply: &str) -> String {
+    match reply.strip_prefix('$') {
+        Some("-1\r\n") => "nil".to_owned(),
+        Some(bulk) => bulk
+            .split_once("\r\n")
+            .map_or(bulk, |(_, text)| text)
+            .trim_end()
+            .to_owned(),
+        None => reply.trim_end().to_owned(),
     }
 }
 
