@@ -29,10 +29,10 @@
 //! **Short:** at the ends of a list, runs stand in their neighbour while they are short, so that
 //! what several writers append to each other's runs stays together, too; beyond
 //! [`POSITION_NESTED_AT_ENDS_MAX`] bytes they begin anew with the next rank. A list that is pushed
-//! and popped for years by ever new actors does not grow. In the middle each change of direction or
-//! of writer adds a child: 3 to 8 bytes, 9 to 14 for a new name. An element that would need more than
-//! [`POSITION_BYTES_MAX`] is refused: after 120 to 200 insertions, each between the last two. Copying
-//! the list gives it new positions.
+//! and popped for years by ever new actors does not grow. In the middle each change of direction
+//! or of writer adds a child: 3 to 8 bytes, 9 to 14 for a new name. An element that would need
+//! more than [`POSITION_BYTES_MAX`] is refused: after 120 to 200 insertions, each between the last
+//! two. Copying the list gives it new positions.
 
 use smallvec::SmallVec;
 use thiserror::Error;
