@@ -15,7 +15,8 @@ use larder_cluster::copy::Edit;
 use larder_crdt::types::counter_dotted::Counter;
 use larder_crdt::types::document_causal::Document;
 use larder_crdt::types::register_lww::{
-    has_string, joined_counter, visible_register, visible_string,
+    has_string, is_whole_string, joined_counter, visible_hyperloglog, visible_register,
+    visible_string,
 };
 use larder_crdt::{Row, Sibling, Stamp, Value};
 
@@ -53,7 +54,7 @@ pub(crate) fn kind(row: &Row, now_ms: u64) -> Kind {
         [] => Kind::Missing,
         [only] if !is_live(only, now_ms) => Kind::Missing,
         [only] => match only.value {
-            Value::Register(_) | Value::Counter(_) => Kind::String,
+            Value::Register(_) | Value::Counter(_) | Value::HyperLogLog(_) => Kind::String,
             Value::Document(_) => Kind::Document,
             // Scores are of elements, whose rows are not asked for a kind.
             Value::Score(_) => Kind::Missing,
@@ -139,7 +140,7 @@ pub(crate) fn deadline(row: &Row, now_ms: u64) -> Option<NonZeroU64> {
         is_live(sibling, now_ms)
             && match sibling.value {
                 Value::Register(_) | Value::Score(_) => false,
-                Value::Counter(_) => shown == Kind::String,
+                Value::Counter(_) | Value::HyperLogLog(_) => shown == Kind::String,
                 Value::Document(_) => shown == Kind::Document,
             }
     });
@@ -160,10 +161,6 @@ fn life(sibling: &Sibling) -> u64 {
         .map_or(FOREVER, |deadline| deadline.get().min(FOREVER - 1))
 }
 
-fn is_register(sibling: &Sibling) -> bool {
-    matches!(sibling.value, Value::Register(_))
-}
-
 fn is_counter(sibling: &Sibling) -> bool {
     matches!(sibling.value, Value::Counter(_))
 }
@@ -182,14 +179,14 @@ pub(crate) fn remove(edit: &mut Edit<'_>, now_ms: u64) -> bool {
 
 /// Removes what the edit observes but for documents.
 pub(crate) fn remove_string(edit: &mut Edit<'_>, now_ms: u64) {
-    edit.remove(is_register);
+    edit.remove(is_whole_string);
     reset_counters(edit, now_ms);
 }
 
 fn clear(edit: &mut Edit<'_>, now_ms: u64) {
     // The usual row needs no look at other types.
-    let is_plain = edit.row().siblings().iter().all(is_register);
-    edit.remove(is_register);
+    let is_plain = edit.row().siblings().iter().all(is_whole_string);
+    edit.remove(is_whole_string);
     if is_plain {
         return;
     }
@@ -300,11 +297,9 @@ pub(crate) fn change_deadline(edit: &mut Edit<'_>, now_ms: u64, deadline: Option
     match kind(edit.row(), now_ms) {
         Kind::Missing => {}
         Kind::String => {
-            let register = visible_register(edit.row(), now_ms)
-                .map(|(sibling, bytes)| (sibling.stamp, Box::<[u8]>::from(bytes)));
-            if let Some((stamp, bytes)) = register {
-                edit.remove(is_register);
-                edit.insert(stamp, deadline, |_| Value::Register(bytes));
+            if let Some((stamp, value)) = whole_string(edit.row(), now_ms) {
+                edit.remove(is_whole_string);
+                edit.insert(stamp, deadline, |_| value);
             }
             let counter = joined_counter(edit.row(), now_ms).filter(|joined| !joined.is_reset());
             if let Some(counter) = counter {
@@ -322,6 +317,19 @@ pub(crate) fn change_deadline(edit: &mut Edit<'_>, now_ms: u64, deadline: Option
             edit.insert(stamp, deadline, |_| Value::Document(Box::new(document)));
         }
     }
+}
+
+/// What shows of the row but for counters, and when it was written.
+fn whole_string(row: &Row, now_ms: u64) -> Option<(Stamp, Value)> {
+    let is_log = |sibling: &Sibling| matches!(sibling.value, Value::HyperLogLog(_));
+    if row.siblings().iter().any(is_log)
+        && let Ok(Some(log)) = visible_hyperloglog(row, now_ms)
+    {
+        let stamp = latest_stamp(row, is_whole_string);
+        return Some((stamp, Value::HyperLogLog(Box::new(log))));
+    }
+    let (sibling, bytes) = visible_register(row, now_ms)?;
+    Some((sibling.stamp, Value::Register(bytes.into())))
 }
 
 fn latest_stamp(row: &Row, which: impl Fn(&Sibling) -> bool) -> Stamp {

@@ -18,9 +18,10 @@ use crate::row::{Row, Sibling};
 use crate::stamp::Stamp;
 use crate::types::counter_dotted::Counter;
 use crate::types::document_causal::{DocDot, Document, Leaf, LeafValue, Pointer};
+use crate::types::hyperloglog::HyperLogLog;
 use crate::types::register_lww::{
-    float_text, has_string, joined_counter, parse_float, parse_integer, sum_text, visible_register,
-    visible_string,
+    float_text, has_string, joined_counter, parse_float, parse_integer, sum_text,
+    visible_hyperloglog, visible_register, visible_string,
 };
 use crate::value::Value;
 
@@ -142,9 +143,7 @@ pub fn conflicts(row: &Row, now_ms: u64) -> Vec<Conflict> {
         [] => Vec::new(),
         [only] => match &only.value {
             Value::Document(document) if !only.is_expired(now_ms) => of_leaves(document),
-            Value::Document(_) | Value::Register(_) | Value::Counter(_) | Value::Score(_) => {
-                Vec::new()
-            }
+            _ => Vec::new(),
         },
         _ => of_siblings(row, now_ms),
     }
@@ -196,17 +195,25 @@ fn of_strings(row: &Row, live: &[&Sibling], now_ms: u64, found: &mut Vec<Conflic
     let Some((sibling, shown)) = visible_register(row, now_ms) else {
         return;
     };
-    let winner = Side::of_sibling(sibling, shown);
+    let is_log = |live: &&&Sibling| matches!(live.value, Value::HyperLogLog(_));
+    let logs = live.iter().filter(is_log);
+    let log = logs
+        .max_by_key(|sibling| sibling.stamp)
+        .filter(|_| visible_hyperloglog(row, now_ms).is_ok());
+    let joins = log.is_none() || HyperLogLog::from_bytes(shown).is_ok();
+    let winner = match log {
+        Some(log) => Side::of_sibling(log, &visible_string(row, now_ms).unwrap_or_default()),
+        None => Side::of_sibling(sibling, shown),
+    };
     let counts = parse_integer(shown).is_some()
         || parse_float(shown).is_some()
         || joined_counter(row, now_ms).is_none_or(|counter| counter.is_reset());
     for sibling in live {
         let kind = match &sibling.value {
-            Value::Register(bytes) if **bytes != *shown => ConflictKind::Value,
+            Value::Register(bytes) if **bytes != *shown || !joins => ConflictKind::Value,
+            Value::HyperLogLog(_) if log.is_none() => ConflictKind::Value,
             Value::Counter(_) if !counts => ConflictKind::Type,
-            Value::Register(_) | Value::Counter(_) | Value::Document(_) | Value::Score(_) => {
-                continue;
-            }
+            _ => continue,
         };
         found.push(Conflict {
             kind,
@@ -253,5 +260,6 @@ fn value_text(value: &Value) -> Cow<'_, [u8]> {
         Value::Counter(counter) => Cow::Owned(sum(counter)),
         Value::Document(document) => Cow::Owned(text_of(document)),
         Value::Score(score) => Cow::Owned(float_text(score.value())),
+        Value::HyperLogLog(log) => Cow::Owned(log.to_bytes()),
     }
 }

@@ -6,6 +6,7 @@ use crate::dot::Dot;
 use crate::limits::VALUE_BYTES_MAX;
 use crate::types::counter_dotted::Counter;
 use crate::types::document_causal::Document;
+use crate::types::hyperloglog::HyperLogLog;
 use crate::types::score::Score;
 
 /// Declares [`Value`]: one row per type with its number on disk and wire (never reused), its
@@ -64,6 +65,8 @@ value_types! {
     3 Document(Box<Document>),
     /// The base of a sorted set's score; counters beside it add to it.
     4 Score(Score),
+    /// How many distinct elements were added; siblings join.
+    6 HyperLogLog(Box<HyperLogLog>),
 }
 
 /// What the table asks of a content.
@@ -116,6 +119,20 @@ impl Content for Box<Document> {
     }
 }
 
+impl Content for Box<HyperLogLog> {
+    fn encode(&self, writer: &mut Writer) {
+        HyperLogLog::encode(self, writer);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        HyperLogLog::decode(reader).map(Self::new)
+    }
+
+    fn translate(self, _: &Translation) -> Result<Self, DecodeError> {
+        Ok(self)
+    }
+}
+
 impl Content for Score {
     fn encode(&self, writer: &mut Writer) {
         Self::encode(*self, writer);
@@ -135,7 +152,7 @@ impl Value {
     #[must_use]
     pub fn type_word(&self) -> &'static str {
         match self {
-            Self::Register(_) | Self::Counter(_) => "string",
+            Self::Register(_) | Self::Counter(_) | Self::HyperLogLog(_) => "string",
             Self::Document(_) => "document",
             Self::Score(_) => "zset",
         }
@@ -146,7 +163,7 @@ impl Value {
     #[must_use]
     pub fn is_reset(&self) -> bool {
         match self {
-            Self::Register(_) | Self::Score(_) => false,
+            Self::Register(_) | Self::Score(_) | Self::HyperLogLog(_) => false,
             Self::Counter(counter) => counter.is_reset(),
             Self::Document(document) => document.is_removed(),
         }
@@ -156,7 +173,7 @@ impl Value {
     pub fn for_each_dot(&self, mut found: impl FnMut(Dot)) {
         match self {
             Self::Counter(counter) => counter.births().for_each(&mut found),
-            Self::Register(_) | Self::Document(_) | Self::Score(_) => {}
+            Self::Register(_) | Self::Document(_) | Self::Score(_) | Self::HyperLogLog(_) => {}
         }
     }
 }
@@ -170,6 +187,7 @@ impl Value {
             Self::Counter(counter) => counter.heap_bytes(),
             Self::Document(document) => document.heap_bytes(),
             Self::Score(_) => 0,
+            Self::HyperLogLog(log) => log.heap_bytes(),
         }
     }
 }

@@ -15,6 +15,7 @@ use larder_crdt::types::counter_dotted::Counter;
 use larder_crdt::types::document_json::parse_json;
 use larder_crdt::types::document_pointer::Pointer;
 use larder_crdt::types::document_state::State;
+use larder_crdt::types::hyperloglog::HyperLogLog;
 use larder_crdt::types::position::{PositionError, Signer, between, is_position};
 use larder_crdt::types::register_lww::visible_string;
 use larder_crdt::types::score::{Score, Update, visible_score};
@@ -54,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     target("pointer", pointers, pointer),
     target("dump", dumps, dump),
     target("position", positions, position),
+    target("hyperloglog", hyperloglogs, hyperloglog),
     Target {
         cost: 100,
         ..target("settings", settings, setting)
@@ -190,7 +192,7 @@ fn rows(corpus: &Corpus) -> Vec<Vec<u8>> {
         Entry::Change { row, .. } => Some(written(|writer| row.encode(writer))),
         _ => None,
     })
-    .chain([written(|writer| scored().encode(writer))])
+    .chain([scored(), counted(3), counted(5000)].map(|row| written(|writer| row.encode(writer))))
     .collect()
 }
 
@@ -214,6 +216,43 @@ fn scored() -> Row {
         });
     }
     row
+}
+
+/// A HyperLogLog to which so many elements were added.
+fn counted(elements: u32) -> Row {
+    Row::of(Sibling {
+        dot: Dot::new(ActorIndex(0), 1),
+        stamp: Stamp::from_ms(1_700_000_000_000),
+        deadline: None,
+        value: Value::HyperLogLog(Box::new(log_of(elements))),
+    })
+}
+
+fn log_of(elements: u32) -> HyperLogLog {
+    let mut log = HyperLogLog::new();
+    for element in 0..elements {
+        log.add(&element.to_be_bytes());
+    }
+    log
+}
+
+fn hyperloglogs(_: &Corpus) -> Vec<Vec<u8>> {
+    [0, 3, 300, 5000]
+        .map(|elements| log_of(elements).to_bytes())
+        .to_vec()
+}
+
+fn hyperloglog(input: &[u8]) -> Result<(), String> {
+    let Ok(log) = HyperLogLog::from_bytes(input) else {
+        return Ok(());
+    };
+    let _ = (log.count(), log.heap_bytes());
+    let mut joined = log.clone();
+    ensure(!joined.join(&log), "a join with itself changes nothing")?;
+    ensure(
+        HyperLogLog::from_bytes(&log.to_bytes()) == Ok(log),
+        "it comes back as something else",
+    )
 }
 
 fn row(input: &[u8]) -> Result<(), String> {

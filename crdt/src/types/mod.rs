@@ -11,6 +11,7 @@ pub mod document_pointer;
 pub mod document_state;
 pub mod document_view;
 pub mod document_write;
+pub mod hyperloglog;
 pub mod position;
 pub mod register_lww;
 pub mod score;

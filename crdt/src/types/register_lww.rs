@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 
 use crate::row::{Row, Sibling};
+use crate::stamp::Stamp;
 use crate::types::counter_dotted::{Counter, Sum};
+use crate::types::hyperloglog::{HyperLogLog, HyperLogLogError};
 use crate::value::Value;
 
 /// Which of two registers shows: the later stamp, then the longer life, then the greater bytes.
@@ -52,6 +54,71 @@ pub fn joined_counter(row: &Row, now_ms: u64) -> Option<Counter> {
     joined
 }
 
+/// The join of the row's HyperLogLogs at `now_ms` and their latest stamp; `None` if it has none.
+fn joined_hyperloglog(row: &Row, now_ms: u64) -> Option<(HyperLogLog, Stamp)> {
+    let mut joined: Option<(HyperLogLog, Stamp)> = None;
+    for sibling in row.siblings() {
+        if let Value::HyperLogLog(log) = &sibling.value
+            && !sibling.is_expired(now_ms)
+        {
+            match &mut joined {
+                Some((sum, stamp)) => {
+                    sum.join(log);
+                    *stamp = sibling.stamp.max(*stamp);
+                }
+                None => joined = Some(((**log).clone(), sibling.stamp)),
+            }
+        }
+    }
+    joined
+}
+
+/// A HyperLogLog with the register that was written beside it. One that SET wrote joins; of
+/// another string and the HyperLogLog the later shows.
+fn beside<'a>(
+    mut log: HyperLogLog,
+    stamp: Stamp,
+    register: Option<(&Sibling, &'a [u8])>,
+) -> Result<HyperLogLog, &'a [u8]> {
+    let Some((sibling, bytes)) = register else {
+        return Ok(log);
+    };
+    match HyperLogLog::from_bytes(bytes) {
+        Ok(other) => {
+            log.join(&other);
+            Ok(log)
+        }
+        Err(_) if sibling.stamp > stamp => Err(bytes),
+        Err(_) => Ok(log),
+    }
+}
+
+/// The HyperLogLog that the string is at `now_ms`: what PFADD adds to; `None` if there is no
+/// string.
+///
+/// # Errors
+/// [`HyperLogLogError`] if the string is another.
+pub fn visible_hyperloglog(
+    row: &Row,
+    now_ms: u64,
+) -> Result<Option<HyperLogLog>, HyperLogLogError> {
+    if let Some((log, stamp)) = joined_hyperloglog(row, now_ms) {
+        let shown = beside(log, stamp, visible_register(row, now_ms));
+        return shown.map(Some).map_err(|_| HyperLogLogError::Foreign);
+    }
+    let string = visible_string(row, now_ms);
+    string
+        .map(|bytes| HyperLogLog::from_bytes(&bytes))
+        .transpose()
+}
+
+/// Whether a sibling is a string that is written as a whole: what SET and DEL take away. Counters
+/// they reset.
+#[must_use]
+pub fn is_whole_string(sibling: &Sibling) -> bool {
+    matches!(sibling.value, Value::Register(_) | Value::HyperLogLog(_))
+}
+
 /// What a reader of the string sees at `now_ms`; `None` if there is no string.
 ///
 /// Where a text that is no number meets concurrent increments, the text shows.
@@ -62,7 +129,14 @@ pub fn visible_string(row: &Row, now_ms: u64) -> Option<Cow<'_, [u8]>> {
     {
         return (!only.is_expired(now_ms)).then_some(Cow::Borrowed(bytes));
     }
-    let register = visible_register(row, now_ms).map(|(_, bytes)| bytes);
+    let visible = visible_register(row, now_ms);
+    if let Some((log, stamp)) = joined_hyperloglog(row, now_ms) {
+        return Some(match beside(log, stamp, visible) {
+            Ok(log) => Cow::Owned(log.to_bytes()),
+            Err(bytes) => Cow::Borrowed(bytes),
+        });
+    }
+    let register = visible.map(|(_, bytes)| bytes);
     let counter = joined_counter(row, now_ms).filter(|counter| !counter.is_reset());
     match (register, counter) {
         (register, None) => register.map(Cow::Borrowed),
@@ -84,7 +158,7 @@ pub fn has_string(row: &Row, now_ms: u64) -> bool {
     row.siblings().iter().any(|sibling| {
         !sibling.is_expired(now_ms)
             && match &sibling.value {
-                Value::Register(_) => true,
+                Value::Register(_) | Value::HyperLogLog(_) => true,
                 Value::Counter(counter) => !counter.is_reset(),
                 Value::Document(_) | Value::Score(_) => false,
             }
