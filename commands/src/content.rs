@@ -6,6 +6,7 @@
 use std::num::NonZeroU64;
 
 use larder_cluster::copy::Edit;
+use larder_cluster::transaction::{Place, Transaction};
 use larder_crdt::context::ContextSeal;
 use larder_crdt::types::document_causal::Signer;
 use larder_crdt::{DecodeError, Reader, Row, Writer};
@@ -63,8 +64,30 @@ impl Shown {
 }
 
 impl Content {
-    /// What the key shows at `now_ms`, if it exists.
-    pub(crate) fn of(row: &Row, now_ms: u64) -> Option<Self> {
+    /// What the key at `place` shows, if it exists.
+    pub(crate) fn read(
+        transaction: &mut Transaction<'_, '_>,
+        place: &Place,
+    ) -> Result<Option<Self>, CommandError> {
+        let now_ms = transaction.now_ms();
+        Ok(Self::of(transaction.try_row(place)?, now_ms))
+    }
+
+    /// Puts the content in place of all that the key at `place` shows here. `seal` is that key's.
+    ///
+    /// # Errors
+    /// What is beyond a limit, or what the disk says; nothing has changed then.
+    pub(crate) fn write(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        place: &Place,
+        seal: &ContextSeal,
+    ) -> Result<(), CommandError> {
+        let now_ms = transaction.now_ms();
+        transaction.edit(place, |edit| self.put(edit, seal, now_ms))?
+    }
+
+    fn of(row: &Row, now_ms: u64) -> Option<Self> {
         let value = match key::kind(row, now_ms) {
             Kind::Missing => return None,
             Kind::String => Shown::String(key::string(row, now_ms).ok()??.into_owned()),
@@ -76,11 +99,7 @@ impl Content {
         })
     }
 
-    /// Puts the content in place of everything that `edit` observes. `seal` is the target's.
-    ///
-    /// # Errors
-    /// What is beyond a limit of documents; nothing has changed then.
-    pub(crate) fn put(
+    fn put(
         &self,
         edit: &mut Edit<'_>,
         seal: &ContextSeal,

@@ -89,7 +89,7 @@ fn renamenx(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
 
 fn rename_to(call: &mut Call<'_, '_, '_>, replaces: bool) -> Result<bool, CommandError> {
     let (source, target, now_ms) = (call.place(1), call.place(2), call.now_ms);
-    let content = Content::of(call.row(&source)?, now_ms).ok_or(CommandError::NoSuchKey)?;
+    let content = Content::read(call.transaction, &source)?.ok_or(CommandError::NoSuchKey)?;
     if source == target || !replaces && key::exists(call.row(&target)?, now_ms) {
         return Ok(false);
     }
@@ -106,8 +106,8 @@ fn put(
     target: &Place,
     (database, key): (u8, &[u8]),
 ) -> Result<(), CommandError> {
-    let (seal, now_ms) = (call.seal(database, key), call.now_ms);
-    call.edit(target, |edit| content.put(edit, &seal, now_ms))
+    let seal = call.seal(database, key);
+    content.write(call.transaction, target, &seal)
 }
 
 /// The options of COPY.
@@ -146,7 +146,7 @@ fn copy(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let options = CopyOptions::parse(call.args, call.database)?;
     let (source, now_ms) = (call.place(1), call.now_ms);
     let target = call.place_in(2, options.database);
-    let content = Content::of(call.row(&source)?, now_ms);
+    let content = Content::read(call.transaction, &source)?;
     let is_free = options.replaces || !key::exists(call.row(&target)?, now_ms);
     match content.filter(|_| is_free) {
         Some(content) => {
@@ -165,7 +165,7 @@ fn move_key(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     }
     let (source, now_ms) = (call.place(1), call.now_ms);
     let target = call.place_in(1, database);
-    let content = Content::of(call.row(&source)?, now_ms);
+    let content = Content::read(call.transaction, &source)?;
     let is_free = !key::exists(call.row(&target)?, now_ms);
     match content.filter(|_| is_free) {
         Some(content) => {

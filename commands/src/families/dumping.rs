@@ -66,8 +66,8 @@ pub(super) const ROWS: &[Command] = &[
 ];
 
 fn dump(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
-    let (place, now_ms) = (call.place(1), call.now_ms);
-    match Content::of(call.row(&place)?, now_ms) {
+    let place = call.place(1);
+    match Content::read(call.transaction, &place)? {
         None => call.reply.null(),
         Some(content) => {
             let value = content.value.into_dump()?;
@@ -149,7 +149,7 @@ fn restore(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
         value: Shown::of_dump(dump::decode(call.arg(3))?)?,
     };
     let seal = call.seal(call.database, call.arg(1));
-    call.edit(&place, |edit| content.put(edit, &seal, now_ms))?;
+    content.write(call.transaction, &place, &seal)?;
     call.reply.ok();
     Ok(())
 }

@@ -141,15 +141,14 @@ pub(super) fn run_dump(
     args: &[Bytes],
     answer: &mut Writer,
 ) -> Result<(), CommandError> {
-    let (place, now_ms) = (place(transaction, request, args)?, transaction.now_ms());
-    let row = transaction.try_row(&place)?;
-    let Some(content) = Content::of(row, now_ms) else {
+    let place = place(transaction, request, args)?;
+    let Some(content) = Content::read(transaction, &place)? else {
         answer.u8(0);
         return Ok(());
     };
     answer.u8(1);
     content.encode(answer);
-    let row = row.clone();
+    let row = transaction.try_row(&place)?.clone();
     if let Some(copy) = copy(transaction, &place) {
         copy.actors.encode(answer);
         row.encode(answer);
@@ -177,12 +176,10 @@ pub(super) fn run_load(
     let mut read = || Ok((reader.u8()? != 0, Content::decode(&mut reader)?));
     let (replaces, content) = read().map_err(malformed)?;
     let seal = seal(contexts, request, args);
-    let written = transaction.edit(&place, |edit| {
-        if !replaces && key::exists(edit.row(), now_ms) {
-            return Ok(false);
-        }
-        content.put(edit, &seal, now_ms).map(|()| true)
-    })??;
+    let written = replaces || !key::exists(transaction.try_row(&place)?, now_ms);
+    if written {
+        content.write(transaction, &place, &seal)?;
+    }
     answer.u8(u8::from(written));
     Ok(())
 }
