@@ -1,6 +1,7 @@
 //! The core of Larder: partitions, their placement and their replication, without I/O.
 
 pub mod copy;
+pub mod element;
 pub mod env;
 pub mod id;
 pub mod journal;

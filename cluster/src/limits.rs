@@ -55,6 +55,10 @@ pub const EXPIRY_INTERVAL_MS: u64 = 100;
 pub const EXPIRED_ROWS_MAX: usize = 2048;
 /// Those of them that are dropped under one lock of their partition.
 pub const EXPIRED_ROWS_AT_ONCE: usize = 64;
+/// Rows of cleared collections that a node lets go in each such interval.
+pub const PURGED_ROWS_MAX: usize = 16 << 10;
+/// Those of them that go under one lock of their partition.
+pub const PURGED_ROWS_AT_ONCE: usize = 512;
 /// The size of one message of failure detection.
 pub const SWIM_BYTES_MAX: usize = 64 << 10;
 /// Arguments that a forwarded command may have.

@@ -45,6 +45,17 @@ struct Disk {
     appended: u64,
     synced: u64,
     writes: Writes,
+    /// The most rows that one scan gives, unless 0.
+    scan_rows: usize,
+}
+
+impl Disk {
+    fn scan_rows(&self, asked: usize) -> usize {
+        match self.scan_rows {
+            0 => asked,
+            most => asked.min(most),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -120,6 +131,11 @@ impl MemoryStore {
         self.disk.lock().writes = Writes::FailNext(error);
     }
 
+    /// Lets scans give at most `rows` rows at a time, as a disk with long rows does.
+    pub fn limit_scans(&self, rows: usize) {
+        self.disk.lock().scan_rows = rows;
+    }
+
     /// Forgets everything: a new, empty disk in place of the old one.
     pub fn wipe(&self) {
         *self.disk.lock() = Disk::default();
@@ -163,7 +179,33 @@ impl Store for MemoryStore {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut found = Vec::new();
         let mut bytes = 0;
-        for (key, row) in rows.range((from, Bound::Unbounded)).take(rows_max) {
+        for (key, row) in rows
+            .range((from, Bound::Unbounded))
+            .take(disk.scan_rows(rows_max))
+        {
+            if bytes >= ROWS_BYTES_MAX {
+                break;
+            }
+            bytes += key.heap_bytes() + row.len();
+            found.push((key.clone(), row.clone()));
+        }
+        Ok(found)
+    }
+
+    fn rows_before(
+        &self,
+        slot: Slot,
+        before: &RowKey,
+        rows_max: usize,
+    ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
+        let disk = self.disk.lock();
+        let Some(rows) = disk.tables.rows.get(&slot) else {
+            return Ok(Vec::new());
+        };
+        let range = rows.range((Bound::Unbounded, Bound::Excluded(before)));
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for (key, row) in range.rev().take(disk.scan_rows(rows_max)) {
             if bytes >= ROWS_BYTES_MAX {
                 break;
             }

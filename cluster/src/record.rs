@@ -35,7 +35,7 @@ const NODE: u8 = 6;
 const LOG: u8 = 7;
 
 /// The version of copy images.
-const COPY_VERSION: u8 = 1;
+const COPY_VERSION: u8 = 2;
 
 /// What a copy is on its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub struct CopyImage {
     pub resets: BTreeMap<Dot, RowKey>,
     /// How many keys it holds, per database.
     pub keys: [u64; DATABASES_MAX],
+    /// How many keys have rows of collections.
+    pub collected: u64,
 }
 
 fn encode_slot(slot: Slot, writer: &mut Writer) {
@@ -155,6 +157,7 @@ impl CopyImage {
         for count in self.keys {
             writer.varint(count);
         }
+        writer.varint(self.collected);
     }
 
     /// Reads what [`CopyImage::encode`] wrote.
@@ -178,6 +181,7 @@ impl CopyImage {
         for count in &mut keys {
             *count = reader.varint()?;
         }
+        let collected = reader.varint()?;
         Ok(Self {
             role,
             actors,
@@ -185,6 +189,7 @@ impl CopyImage {
             log,
             resets,
             keys,
+            collected,
         })
     }
 }

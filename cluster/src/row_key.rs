@@ -62,6 +62,35 @@ impl RowKey {
         self.rest.first().copied().unwrap_or(0)
     }
 
+    /// The name of another element of the same key.
+    ///
+    /// # Panics
+    /// Never: the rest of a name begins with its key.
+    #[must_use]
+    pub fn with_element(&self, element: &[u8]) -> Self {
+        let of_key = self.of_key();
+        let mut rest = Vec::with_capacity(of_key.len() + element.len());
+        rest.extend_from_slice(of_key);
+        rest.extend_from_slice(element);
+        Self {
+            hash: self.hash,
+            rest: rest.into_boxed_slice(),
+        }
+    }
+
+    /// Database and key of the name, as it has them.
+    fn of_key(&self) -> &[u8] {
+        let length = self.rest.len() - self.element().len();
+        self.rest.get(..length).unwrap_or_default()
+    }
+
+    /// Whether this names an element of the key whose own row is `own`, or that row itself.
+    #[must_use]
+    #[inline]
+    pub fn is_of(&self, own: &Self) -> bool {
+        self.hash == own.hash && self.of_key() == &own.rest[..]
+    }
+
     fn split(&self) -> (&[u8], &[u8]) {
         split(&self.rest)
     }

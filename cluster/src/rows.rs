@@ -14,8 +14,13 @@
 //!                     ▲───────update────────┘
 //! ```
 
+mod collection;
+mod collections;
 mod deadlines;
+mod masks;
 mod packed;
+mod purge;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -26,8 +31,11 @@ use larder_crdt::Row;
 use crate::limits::DATABASES_MAX;
 use crate::row_key::RowKey;
 use crate::store::{Due, Slot, Store, StoreError};
+use collection::Collection;
+pub use collection::{Elements, Span};
 use deadlines::Deadlines;
 use packed::{Packed, State};
+use purge::Purges;
 
 /// The rows of one copy.
 #[derive(Debug, Clone)]
@@ -43,6 +51,10 @@ pub struct Rows {
     squeezes: Squeezes,
     keys: [u64; DATABASES_MAX],
     deadlines: Deadlines,
+    collections: HashTable<Collection>,
+    /// Keys that have rows of collections, in memory or on the disk.
+    collected: u64,
+    purges: Purges,
 }
 
 /// Rows with their names in order, and the last position they speak for unless that is the end.
@@ -89,6 +101,9 @@ impl Rows {
             squeezes: Squeezes::default(),
             keys: [0; DATABASES_MAX],
             deadlines: Deadlines::new(complete),
+            collections: HashTable::new(),
+            collected: 0,
+            purges: Purges::default(),
         }
     }
 
@@ -116,9 +131,16 @@ impl Rows {
         &self.keys
     }
 
-    /// Restores the counts of keys after opening.
-    pub fn set_keys(&mut self, keys: [u64; DATABASES_MAX]) {
+    /// How many keys have rows of collections.
+    #[must_use]
+    pub fn collected(&self) -> u64 {
+        self.collected
+    }
+
+    /// Restores the counts of keys, and of those with collections, after opening.
+    pub fn set_keys(&mut self, keys: [u64; DATABASES_MAX], collected: u64) {
         self.keys = keys;
+        self.collected = collected;
     }
 
     fn hash(&self, key: &RowKey) -> u64 {
@@ -141,6 +163,9 @@ impl Rows {
     /// # Errors
     /// What the disk says.
     pub fn get(&mut self, store: &dyn Store, key: &RowKey) -> Result<Row, StoreError> {
+        if !key.element().is_empty() {
+            return self.element(store, key);
+        }
         let hash = self.hash(key);
         if let Some(packed) = self.table.find_mut(hash, |packed| packed.is(key)) {
             packed.set_used();
@@ -179,12 +204,8 @@ impl Rows {
     /// # Errors
     /// What the disk says.
     pub fn load(&mut self, store: &dyn Store, key: &RowKey) -> Result<(), StoreError> {
-        if self.complete
-            || self
-                .table
-                .find(self.hash(key), |packed| packed.is(key))
-                .is_some()
-        {
+        let is_here = || self.table.find(self.hash(key), |packed| packed.is(key));
+        if self.complete || (key.element().is_empty() && is_here().is_some()) {
             return Ok(());
         }
         self.get(store, key).map(|_| ())
@@ -212,6 +233,9 @@ impl Rows {
         key: &RowKey,
         change: impl FnOnce(&mut Row) -> bool,
     ) -> Result<(), StoreError> {
+        if !key.element().is_empty() {
+            return self.update_element(store, key, change);
+        }
         let hash = self.hash(key);
         let Some(packed) = self.table.find_mut(hash, |packed| packed.is(key)) else {
             return self.update_missing(store, key, hash, change);
@@ -323,15 +347,26 @@ impl Rows {
                 None => Some(middle.key()),
             };
         }
+        let elements = self.walk_elements(after, end.as_ref(), rows_max)?;
+        if elements.len() >= rows_max
+            && let Some((last, _)) = elements.last()
+        {
+            end = Some(end.map_or_else(|| last.clone(), |end| end.min(last.clone())));
+        }
         let mut merged = BTreeMap::new();
+        let is_before_end = |key: &RowKey| end.as_ref().is_none_or(|end| key <= end);
         for (key, bytes) in stored {
-            if end.as_ref().is_none_or(|end| key <= *end) {
-                merged.insert(key, decode(&bytes)?);
+            if is_before_end(&key)
+                && let Some(row) = self.disk_row(&key, &bytes)?
+            {
+                merged.insert(key, row);
             }
         }
         for packed in found {
             merged.insert(packed.key(), packed.row()?);
         }
+        merged.extend(elements);
+        merged.retain(|key, _| is_before_end(key));
         Ok((merged, end))
     }
 
@@ -380,11 +415,15 @@ impl Rows {
     /// What the next checkpoint is to do with the disk's index of deadlines: entries with whether
     /// they are to be there, in the order in which that is to be done.
     pub fn take_deadlines(&mut self) -> Vec<(Due, bool)> {
-        let (table, seed) = (&self.table, self.seed);
+        let (table, collections, seed) = (&self.table, &self.collections, self.seed);
         self.deadlines.take(|(second, key)| {
-            let hash = mix(seed, key.hash(), key.element());
-            let packed = table.find(hash, |packed| packed.is(key));
-            let row = packed.map(Packed::row);
+            let hash = mix(seed, key.hash(), b"");
+            let row = if key.element().is_empty() {
+                table.find(hash, |packed| packed.is(key)).map(Packed::row)
+            } else {
+                let collection = collections.find(hash, |collection| collection.is_of(key));
+                collection.and_then(|collection| collection.in_memory(key.element()))
+            };
             // What cannot be looked at here is looked at when it is due.
             row.is_none_or(|row| row.is_ok_and(|row| deadlines::ends_in(&row, *second)))
         })
@@ -402,6 +441,10 @@ impl Rows {
             let key = packed.key();
             taken.push((key, packed.unsqueezed().map(<[u8]>::to_vec)));
         }
+        for collection in &mut self.collections {
+            collection.take_dirty(&mut taken);
+        }
+        self.purges.take();
         self.dirty_bytes = 0;
         taken.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         taken
@@ -411,6 +454,7 @@ impl Rows {
     /// the disk (or not: then they stay dirty).
     pub fn settle_written(&mut self, reached: bool) {
         self.deadlines.settle(reached);
+        self.purges.settle(reached);
         let (mut bytes, mut dirty_bytes) = (self.bytes, self.dirty_bytes);
         self.table.retain(|packed| {
             if packed.state() != State::Written {
@@ -430,6 +474,7 @@ impl Rows {
         });
         self.bytes = bytes;
         self.dirty_bytes = dirty_bytes;
+        self.settle_collections(reached);
     }
 
     /// Makes room for about `bytes` among the clean rows, as far as `effort` goes; says how many
@@ -461,7 +506,7 @@ impl Rows {
         });
         self.complete &= all_stay;
         self.bytes -= freed;
-        freed
+        freed + self.evict_elements(bytes.saturating_sub(freed), effort)
     }
 }
 

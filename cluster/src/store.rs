@@ -99,6 +99,18 @@ pub trait Store: Send + Sync {
         rows_max: usize,
     ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError>;
 
+    /// Encoded rows as of the last checkpoint, descending from the last one before `before`, at most
+    /// `rows_max` and about 1 MiB; none if there are no more.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] or [`StoreError::Damaged`].
+    fn rows_before(
+        &self,
+        slot: Slot,
+        before: &RowKey,
+        rows_max: usize,
+    ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError>;
+
     /// Entries of a slot's index of deadlines as of the last checkpoint, ascending from the first
     /// one after `after` (from the first one at all if `None`), at most `max` of them and about
     /// 1 MiB; none if there are no more.

@@ -4,12 +4,14 @@ use larder_crdt::{ActorTable, Clock, Dot, Row};
 use smallvec::SmallVec;
 
 use crate::copy::{Copy, Edit};
+use crate::element::Family;
 use crate::env::Env;
 use crate::id::PartitionId;
 use crate::message::KnownClock;
 use crate::partition::{Output, Partition, Target, Written};
 use crate::request::Request;
 use crate::row_key::RowKey;
+use crate::rows::{Elements, Rows, Span};
 use crate::store::StoreError;
 use crate::token::KeyPlace;
 
@@ -221,6 +223,111 @@ impl<'a, 'b> Transaction<'a, 'b> {
         let group = grouped.then_some(&mut part.group);
         part.partition
             .edit(env, self.out, part.target, &place.key, group, change)
+    }
+
+    /// Where an element of the key stands whose own row is at `key`.
+    #[must_use]
+    pub fn element(&self, key: &Place, element: &[u8]) -> Place {
+        Place {
+            partition: key.partition,
+            key: key.key.with_element(element),
+        }
+    }
+
+    /// The rows of the copy that holds a place, if it has begun.
+    fn rows(&mut self, place: &Place) -> Option<&mut Rows> {
+        let part = self.part(place.partition);
+        let copy = match part.target {
+            Target::Main => part.partition.main.as_mut(),
+            Target::Fallback => part.partition.fallback.as_mut(),
+        };
+        copy.map(|copy| &mut copy.rows)
+    }
+
+    /// The kinds of collections that show under a key, ascending; none for a plain string.
+    ///
+    /// # Errors
+    /// What the disk says.
+    ///
+    /// # Panics
+    /// If the request does not name the partition.
+    #[inline]
+    pub fn families(&mut self, key: &Place) -> Result<Vec<Family>, StoreError> {
+        let store = self.env.store;
+        self.rows(key)
+            .map_or_else(|| Ok(Vec::new()), |rows| rows.families(store, &key.key))
+    }
+
+    /// How many members a collection has, expired ones included until they are dropped.
+    ///
+    /// # Errors
+    /// What the disk says.
+    ///
+    /// # Panics
+    /// If the request does not name the partition.
+    pub fn members(&mut self, key: &Place, family: Family) -> Result<u64, StoreError> {
+        let store = self.env.store;
+        self.rows(key)
+            .map_or(Ok(0), |rows| rows.members(store, &key.key, family))
+    }
+
+    /// The elements of a span of a key, in its direction, `max` at most: names and rows, expired
+    /// siblings included. Derived elements have no siblings.
+    ///
+    /// # Errors
+    /// What the disk says.
+    ///
+    /// # Panics
+    /// If the request does not name the partition.
+    pub fn range(&mut self, key: &Place, span: &Span, max: usize) -> Result<Elements, StoreError> {
+        let store = self.env.store;
+        self.rows(key).map_or_else(
+            || Ok(Vec::new()),
+            |rows| rows.elements(store, &key.key, span, max),
+        )
+    }
+
+    /// What the copy of a key has seen by now: what [`Transaction::clear`] may remove.
+    ///
+    /// # Panics
+    /// If the request does not name the partition.
+    #[must_use]
+    pub fn seen(&mut self, key: &Place) -> Clock {
+        let part = self.part(key.partition);
+        part.copy()
+            .map_or_else(Clock::new, |copy| copy.clock.clone())
+    }
+
+    /// Removes all of a collection that `seen` covers, in one step however large it is
+    /// (SEMANTICS.md section 6); nothing happens if it has no rows. Increments that others may add
+    /// to must have been reset before, after `seen` was taken (section 3).
+    ///
+    /// # Errors
+    /// What the disk says; nothing has changed then.
+    ///
+    /// # Panics
+    /// If the request does not name the partition.
+    pub fn clear(&mut self, key: &Place, family: Family, seen: Clock) -> Result<(), StoreError> {
+        let (env, grouped) = (self.env, self.grouped);
+        let has_rows = self
+            .rows(key)
+            .map_or(Ok(false), |rows| rows.has_rows(env.store, &key.key, family))?;
+        if !has_rows {
+            return Ok(());
+        }
+        let parts = &mut self.parts;
+        let found = parts
+            .iter_mut()
+            .find(|part| part.partition.id == key.partition);
+        let part = found.expect("a command touches only the partitions that its request names");
+        let group = grouped.then_some(&mut part.group);
+        part.partition
+            .clear(env, self.out, part.target, &key.key, group, family, seen)
+    }
+
+    /// From here on, what the command changes in one partition arrives at every replica together.
+    pub fn group(&mut self) {
+        self.grouped = true;
     }
 
     /// The partition of a place, for commands that explain how a key is stored.

@@ -58,6 +58,7 @@ pub(crate) fn kind(row: &Row, now_ms: u64) -> Kind {
             Value::Document(_) => Kind::Document,
             // Scores are of elements, whose rows are not asked for a kind.
             Value::Score(_) => Kind::Missing,
+            Value::Mask(_) => Kind::Missing,
         },
         _ => kind_of_several(row, now_ms),
     }
@@ -139,7 +140,7 @@ pub(crate) fn deadline(row: &Row, now_ms: u64) -> Option<NonZeroU64> {
     let others = row.siblings().iter().filter(|sibling| {
         is_live(sibling, now_ms)
             && match sibling.value {
-                Value::Register(_) | Value::Score(_) => false,
+                Value::Register(_) | Value::Score(_) | Value::Mask(_) => false,
                 Value::Counter(_) | Value::HyperLogLog(_) => shown == Kind::String,
                 Value::Document(_) => shown == Kind::Document,
             }

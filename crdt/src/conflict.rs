@@ -261,5 +261,6 @@ fn value_text(value: &Value) -> Cow<'_, [u8]> {
         Value::Document(document) => Cow::Owned(text_of(document)),
         Value::Score(score) => Cow::Owned(float_text(score.value())),
         Value::HyperLogLog(log) => Cow::Owned(log.to_bytes()),
+        Value::Mask(_) => Cow::Borrowed(b""),
     }
 }

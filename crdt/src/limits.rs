@@ -10,6 +10,8 @@ pub const SIBLINGS_MAX: usize = 4096;
 pub const COUNTER_ENTRIES_MAX: usize = 1 << 20;
 /// Intervals that one decoded clock may hold.
 pub const CLOCK_INTERVALS_MAX: usize = 1 << 20;
+/// Actors that the mask of a cleared collection may name.
+pub const MASK_ACTORS_MAX: usize = 1 << 16;
 /// The longest byte string that a decoder accepts, the limit of a Redis value.
 pub const VALUE_BYTES_MAX: usize = 512 << 20;
 /// Leaves that one write may leave in a document. A join never refuses: it may go beyond.

@@ -1,9 +1,10 @@
 //! What one dot holds: the table of value types.
 
 use crate::actor::Translation;
+use crate::clock::Clock;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::dot::Dot;
-use crate::limits::VALUE_BYTES_MAX;
+use crate::limits::{MASK_ACTORS_MAX, VALUE_BYTES_MAX};
 use crate::types::counter_dotted::Counter;
 use crate::types::document_causal::Document;
 use crate::types::hyperloglog::HyperLogLog;
@@ -67,6 +68,8 @@ value_types! {
     4 Score(Score),
     /// How many distinct elements were added; siblings join.
     6 HyperLogLog(Box<HyperLogLog>),
+    /// The dots that a collection was cleared of: its reset header (SEMANTICS.md section 6).
+    5 Mask(Box<Clock>),
 }
 
 /// What the table asks of a content.
@@ -147,6 +150,20 @@ impl Content for Score {
     }
 }
 
+impl Content for Box<Clock> {
+    fn encode(&self, writer: &mut Writer) {
+        Clock::encode(self, writer);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Clock::decode(reader, MASK_ACTORS_MAX).map(Self::new)
+    }
+
+    fn translate(self, translation: &Translation) -> Result<Self, DecodeError> {
+        Clock::translate(&self, translation).map(Self::new)
+    }
+}
+
 impl Value {
     /// The Redis word for the type of a key whose row holds this.
     #[must_use]
@@ -155,6 +172,7 @@ impl Value {
             Self::Register(_) | Self::Counter(_) | Self::HyperLogLog(_) => "string",
             Self::Document(_) => "document",
             Self::Score(_) => "zset",
+            Self::Mask(_) => "none",
         }
     }
 
@@ -166,6 +184,7 @@ impl Value {
             Self::Register(_) | Self::Score(_) | Self::HyperLogLog(_) => false,
             Self::Counter(counter) => counter.is_reset(),
             Self::Document(document) => document.is_removed(),
+            Self::Mask(_) => true,
         }
     }
 
@@ -173,7 +192,7 @@ impl Value {
     pub fn for_each_dot(&self, mut found: impl FnMut(Dot)) {
         match self {
             Self::Counter(counter) => counter.births().for_each(&mut found),
-            Self::Register(_) | Self::Document(_) | Self::Score(_) | Self::HyperLogLog(_) => {}
+            Self::Register(_) | Self::Document(_) | Self::Score(_) | Self::HyperLogLog(_) | Self::Mask(_) => {}
         }
     }
 }
@@ -188,6 +207,7 @@ impl Value {
             Self::Document(document) => document.heap_bytes(),
             Self::Score(_) => 0,
             Self::HyperLogLog(log) => log.heap_bytes(),
+            Self::Mask(clock) => 48 + 16 * clock.ranges_count(),
         }
     }
 }

@@ -62,6 +62,15 @@ impl Store for RocksStore {
         self.tables.rows(slot, after, rows_max)
     }
 
+    fn rows_before(
+        &self,
+        slot: Slot,
+        before: &RowKey,
+        rows_max: usize,
+    ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
+        self.tables.rows_before(slot, before, rows_max)
+    }
+
     fn deadlines(
         &self,
         slot: Slot,

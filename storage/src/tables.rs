@@ -94,12 +94,37 @@ impl Tables {
             if found.len() == rows_max || bytes >= ROWS_BYTES_MAX {
                 return Ok(found);
             }
-            let key = key.get(SLOT_BYTES..).unwrap_or(&[]);
-            let key = RowKey::from_ordered(key)
-                .map_err(|error| StoreError::Damaged(format!("the key of a row: {error}")))?;
+            let key = row_key(key)?;
             bytes += key.heap_bytes() + row.len();
             found.push((key, row.to_vec()));
             rows.next();
+        }
+        rows.status().map_err(store_error)?;
+        Ok(found)
+    }
+
+    pub(crate) fn rows_before(
+        &self,
+        slot: Slot,
+        before: &RowKey,
+        rows_max: usize,
+    ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(slot_bytes(ROW, slot).to_vec());
+        options.set_iterate_upper_bound(row_bytes(slot, before));
+        options.fill_cache(false);
+        let mut rows = self.db.raw_iterator_opt(options);
+        rows.seek_to_last();
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        while let Some((key, row)) = rows.item() {
+            if found.len() == rows_max || bytes >= ROWS_BYTES_MAX {
+                return Ok(found);
+            }
+            let key = row_key(key)?;
+            bytes += key.heap_bytes() + row.len();
+            found.push((key, row.to_vec()));
+            rows.prev();
         }
         rows.status().map_err(store_error)?;
         Ok(found)
@@ -236,6 +261,11 @@ fn row_bytes(slot: Slot, key: &RowKey) -> Vec<u8> {
     bytes.extend_from_slice(&slot_bytes(ROW, slot));
     key.write_ordered(&mut bytes);
     bytes
+}
+
+fn row_key(bytes: &[u8]) -> Result<RowKey, StoreError> {
+    RowKey::from_ordered(bytes.get(SLOT_BYTES..).unwrap_or(&[]))
+        .map_err(|error| StoreError::Damaged(format!("the key of a row: {error}")))
 }
 
 fn due_bytes(slot: Slot, (second, key): &Due) -> Vec<u8> {

@@ -3,10 +3,11 @@
 use std::num::NonZeroU64;
 
 use larder_crdt::conflict;
-use larder_crdt::{Actor, Dot, HybridClock, Row, Sibling, Stamp, Value, Writer};
+use larder_crdt::{Actor, Clock, Dot, HybridClock, Row, Sibling, Stamp, Value, Writer};
 use smallvec::SmallVec;
 
 use super::Copy;
+use crate::element::{Family, Role};
 use crate::env::Env;
 use crate::record;
 use crate::row_key::RowKey;
@@ -105,6 +106,43 @@ pub struct EditContext<'a, 'b> {
     pub keeps_log: bool,
     /// The first dot of the group of changes, if this change belongs to one; set by its first.
     pub group: Option<&'a mut Option<Dot>>,
+}
+
+impl Copy {
+    /// Removes all that this copy has seen of a collection: a reset header says which dots. What
+    /// must be known of increments (SEMANTICS.md section 3) is the caller's to write before.
+    ///
+    /// # Errors
+    /// What the disk says; nothing has changed then.
+    pub fn clear(
+        &mut self,
+        context: EditContext<'_, '_>,
+        key: &RowKey,
+        family: Family,
+        seen: Clock,
+    ) -> Result<(), StoreError> {
+        let header = key.with_element(&family.element(Role::MASK, b""));
+        let mut mask = seen;
+        if let Some(before) = self.rows.mask(context.env.store, key, family)? {
+            mask.join(&before);
+        }
+        self.edit(context, &header, |edit| {
+            let stamp = edit.stamp();
+            edit.remove(|_| true);
+            edit.insert(stamp, None, |_| Value::Mask(Box::new(mask)));
+        })
+    }
+
+    /// Lets up to about `rows_max` rows that reset headers hide go from memory and disk; says how
+    /// many were looked at.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn purge(&mut self, env: &Env<'_>, rows_max: usize) -> Result<usize, StoreError> {
+        let purged = self.rows.purge(env.store, rows_max)?;
+        self.changed |= purged > 0;
+        Ok(purged)
+    }
 }
 
 /// Dots that one edit may take: a register, a counter and a document at once.

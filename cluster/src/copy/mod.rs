@@ -102,6 +102,7 @@ impl Copy {
             log: Log::new(),
             resets: BTreeMap::new(),
             keys: [0; crate::limits::DATABASES_MAX],
+            collected: 0,
         };
         Self::from_image(id, slot, image, true)
     }
@@ -110,7 +111,7 @@ impl Copy {
     #[must_use]
     pub fn from_image(id: CopyId, slot: Slot, image: CopyImage, complete: bool) -> Self {
         let mut rows = Rows::new(slot, complete, (id.0 >> 64) as u64);
-        rows.set_keys(image.keys);
+        rows.set_keys(image.keys, image.collected);
         Self {
             id,
             role: image.role,
@@ -143,6 +144,7 @@ impl Copy {
             log: self.log.clone(),
             resets: self.resets.clone(),
             keys: *self.rows.keys(),
+            collected: self.rows.collected(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use larder_crdt::{Clock, Dot, Row, Value, Writer};
 
 use super::Copy;
+use crate::element::{self, Family};
 use crate::env::Env;
 use crate::id::NodeId;
 use crate::limits::SETTLE_ROWS_MAX;
@@ -84,10 +85,13 @@ impl Copy {
             .collect();
         self.settle_after = some.last().map(|(dot, _)| *dot);
         for (dot, key) in some {
+            if !self.is_purged(env, &key)? {
+                continue;
+            }
             let mut row = self.rows.get(env.store, &key)?;
             row.drop_expired(env.now.unix_ms);
             let over = || {
-                Kind::BOTH
+                Kind::ALL
                     .iter()
                     .flat_map(|kind| kind.forgettable(&row, &settled, env))
             };
@@ -128,6 +132,20 @@ impl Copy {
         Ok(())
     }
 
+    /// Whether a row is no reset header that this copy still needs: what it hides is gone from the
+    /// disk, and all that it hides has been seen.
+    fn is_purged(&mut self, env: &Env<'_>, key: &RowKey) -> Result<bool, StoreError> {
+        if !element::is_mask(key.element()) {
+            return Ok(true);
+        }
+        if self.rows.is_purging(key) {
+            return Ok(false);
+        }
+        let family = Family::of(key.element()).unwrap_or(Family(0));
+        let mask = self.rows.mask(env.store, key, family)?;
+        Ok(mask.is_none_or(|mask| self.clock.covers(&mask)))
+    }
+
     /// Forgets the resets of one row; says whether `dot` needs no further look.
     fn forget_reset(
         &mut self,
@@ -137,6 +155,9 @@ impl Copy {
         key: &RowKey,
         settled: &Clock,
     ) -> Result<bool, StoreError> {
+        if !self.is_purged(env, key)? {
+            return Ok(false);
+        }
         let slot = self.rows.slot();
         let mut done = true;
         let mut changed = false;
@@ -146,7 +167,7 @@ impl Copy {
             }
             // What has expired is gone everywhere, here as well: it needs no reset any more.
             changed = row.drop_expired(env.now.unix_ms);
-            let over: Vec<Dot> = Kind::BOTH
+            let over: Vec<Dot> = Kind::ALL
                 .into_iter()
                 .flat_map(|kind| kind.forgettable(row, settled, env))
                 .collect();
@@ -173,15 +194,17 @@ impl Copy {
 enum Kind {
     Counter,
     Document,
+    Mask,
 }
 
 impl Kind {
-    const BOTH: [Self; 2] = [Self::Counter, Self::Document];
+    const ALL: [Self; 3] = [Self::Counter, Self::Document, Self::Mask];
 
     fn is_of(self, value: &Value) -> bool {
         match self {
             Self::Counter => matches!(value, Value::Counter(_)),
             Self::Document => matches!(value, Value::Document(_)),
+            Self::Mask => matches!(value, Value::Mask(_)),
         }
     }
 
@@ -217,7 +240,7 @@ impl Kind {
 fn is_over(value: &Value, env: &Env<'_>) -> bool {
     let kept_until = match value {
         Value::Document(document) => document.kept_until(env.settings.document_forget_after_ms),
-        Value::Register(_) | Value::Counter(_) | Value::Score(_) | Value::HyperLogLog(_) => None,
+        Value::Register(_) | Value::Counter(_) | Value::Score(_) | Value::HyperLogLog(_) | Value::Mask(_) => None,
     };
     value.is_reset() && kept_until.is_none_or(|until| until <= env.now.unix_ms)
 }

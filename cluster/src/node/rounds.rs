@@ -3,7 +3,10 @@
 use super::Node;
 use crate::env::{Env, Now};
 use crate::id::{NodeId, PartitionId};
-use crate::limits::{EXPIRED_ROWS_AT_ONCE, EXPIRED_ROWS_MAX, EXPIRY_INTERVAL_MS};
+use crate::limits::{
+    EXPIRED_ROWS_AT_ONCE, EXPIRED_ROWS_MAX, EXPIRY_INTERVAL_MS, PURGED_ROWS_AT_ONCE,
+    PURGED_ROWS_MAX,
+};
 use crate::partition::Partition;
 use crate::store::StoreError;
 
@@ -69,6 +72,7 @@ impl Node {
         }
         if expire {
             outcome = outcome.and(self.expiry_round(&env));
+            outcome = outcome.and(self.purge_round(&env));
         }
         outcome.map(|()| next)
     }
@@ -122,6 +126,21 @@ impl Node {
             if left == 0 {
                 self.rounds.lock().expire_hand = begin + at + 1;
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets rows of cleared collections go, a bounded number of them.
+    fn purge_round(&self, env: &Env<'_>) -> Result<(), StoreError> {
+        let mut left = PURGED_ROWS_MAX;
+        for partition in env.view.layout.partitions().iter() {
+            let has_purges = |p: &mut Partition| p.has_purges();
+            while left > 0 && self.with_partition(partition, has_purges) == Some(true) {
+                let purged = self.act(env, partition, |p, env, _| {
+                    p.purge(env, left.min(PURGED_ROWS_AT_ONCE))
+                });
+                left = left.saturating_sub(purged.unwrap_or(Ok(0))?.max(LOOK_COST));
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use larder_crdt::{Dot, HybridClock, Stamp, Writer};
+use larder_crdt::{Clock, Dot, HybridClock, Stamp, Writer};
 
 pub use acknowledge::Acknowledgement;
 pub use clearing::Clearing;
@@ -33,6 +33,7 @@ pub use sync::SyncPoint;
 pub use transfer::{Feed, Range, Staged};
 
 use crate::copy::{Copy, CopyId, Edit};
+use crate::element::Family;
 use crate::env::Env;
 use crate::id::{NodeId, PartitionId};
 use crate::message::{KnownClock, Message};
@@ -347,6 +348,60 @@ impl Partition {
         let copies = [self.main.as_ref(), self.fallback.as_ref()];
         let mut copies = copies.into_iter().flatten();
         copies.any(|copy| copy.rows.is_due(now_ms))
+    }
+
+    /// Whether [`Partition::purge`] has something to do.
+    #[must_use]
+    pub fn has_purges(&self) -> bool {
+        let copies = [self.main.as_ref(), self.fallback.as_ref()];
+        let mut copies = copies.into_iter().flatten();
+        copies.any(|copy| copy.rows.has_purges())
+    }
+
+    /// Lets up to about `rows_max` rows of cleared collections go; says how many were looked at.
+    ///
+    /// # Errors
+    /// What the disk says; the rest is looked at again.
+    pub fn purge(&mut self, env: &Env<'_>, rows_max: usize) -> Result<usize, StoreError> {
+        let copies = [self.main.as_mut(), self.fallback.as_mut()];
+        let mut copies = copies.into_iter().flatten();
+        copies.try_fold(0, |seen, copy| Ok(seen + copy.purge(env, rows_max)?))
+    }
+
+    /// Removes all that the copy has seen of a collection; see [`Copy::clear`].
+    ///
+    /// # Errors
+    /// What the disk says; nothing has changed then.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the call of an edit, and what it clears"
+    )]
+    pub fn clear(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+        target: Target,
+        key: &RowKey,
+        group: Option<&mut Option<Dot>>,
+        family: Family,
+        seen: Clock,
+    ) -> Result<(), StoreError> {
+        let keeps_log = self.keeps_log(env, target);
+        self.copy_for(env, out, target);
+        let copy = match target {
+            Target::Main => self.main.as_mut(),
+            Target::Fallback => self.fallback.as_mut(),
+        }
+        .expect("the caller has looked for a main copy, and a fallback was just begun");
+        let context = crate::copy::EditContext {
+            env,
+            hybrid: &mut self.hybrid,
+            stint: &mut self.stint,
+            redo: &mut out.redo,
+            keeps_log,
+            group,
+        };
+        copy.clear(context, key, family, seen)
     }
 
     /// Drops what has expired by now in up to `rows_max` rows. Gives the number of rows that were

@@ -4,6 +4,7 @@ use larder_crdt::{DecodeError, Reader};
 
 use super::{Output, Partition};
 use crate::copy::Copy;
+use crate::element;
 use crate::env::Env;
 use crate::record::{CopyImage, Entry, Role};
 use crate::store::{Checkpoint, Slot, Store, StoreError};
@@ -22,11 +23,16 @@ impl Partition {
         let mut reader = Reader::new(image);
         let image = CopyImage::decode(&mut reader).map_err(damaged)?;
         reader.finish().map_err(damaged)?;
-        self.place(env, slot, image, false);
-        Ok(())
+        self.place(env, slot, image, false)
     }
 
-    fn place(&mut self, env: &Env<'_>, slot: Slot, image: CopyImage, complete: bool) {
+    fn place(
+        &mut self,
+        env: &Env<'_>,
+        slot: Slot,
+        image: CopyImage,
+        complete: bool,
+    ) -> Result<(), StoreError> {
         self.next_slot = self.next_slot.max(slot.number + 1);
         let role = image.role;
         // A copy that a checkpoint has already is only told its role again.
@@ -37,10 +43,17 @@ impl Partition {
             if role != Role::Staged && self.staged.as_ref().is_some_and(|s| s.copy.slot() == slot) {
                 self.main = self.staged.take().map(|staged| staged.copy);
             }
-            return;
+            return Ok(());
         }
         let id = self.next_copy_id(env);
         let mut copy = Copy::from_image(id, slot, image, complete);
+        let headers = copy
+            .resets
+            .values()
+            .filter(|key| element::is_mask(key.element()));
+        for header in headers {
+            copy.rows.open_mask(env.store, header)?;
+        }
         // What only the redo holds must be in the next checkpoint, which lets that redo go.
         copy.changed = complete;
         match role {
@@ -48,6 +61,7 @@ impl Partition {
             Role::Fallback => self.fallback = Some(copy),
             Role::Staged => self.place_staged(env, copy),
         }
+        Ok(())
     }
 
     fn place_staged(&mut self, env: &Env<'_>, copy: Copy) {
@@ -79,7 +93,7 @@ impl Partition {
         entry: Entry,
     ) -> Result<(), StoreError> {
         match entry {
-            Entry::Copy { slot, image } => self.place(env, slot, *image, true),
+            Entry::Copy { slot, image } => self.place(env, slot, *image, true)?,
             Entry::Drop { slot } => self.replay_drop(slot),
             Entry::Change {
                 slot,

@@ -60,6 +60,11 @@ impl Packed {
         packed
     }
 
+    /// A row whose name is kept elsewhere.
+    pub(super) fn nameless(row: &Row, state: State) -> Self {
+        Self::new(&RowKey::at_hash(0), row, state)
+    }
+
     /// Becomes `other`, in the same place if that is as long: the place is in the processor's
     /// cache, another one would not be.
     pub(super) fn replace(&mut self, other: Self) {

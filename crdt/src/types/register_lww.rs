@@ -160,7 +160,7 @@ pub fn has_string(row: &Row, now_ms: u64) -> bool {
             && match &sibling.value {
                 Value::Register(_) | Value::HyperLogLog(_) => true,
                 Value::Counter(counter) => !counter.is_reset(),
-                Value::Document(_) | Value::Score(_) => false,
+                Value::Document(_) | Value::Score(_) | Value::Mask(_) => false,
             }
     }) && visible_string(row, now_ms).is_some()
 }

@@ -103,6 +103,7 @@ fn explain_sibling(call: &mut Call<'_, '_, '_>, sibling: &Sibling, dot: &str) {
         larder_crdt::Value::Document(_) => b"document",
         larder_crdt::Value::Score(_) => b"score",
         larder_crdt::Value::HyperLogLog(_) => b"hyperloglog",
+        larder_crdt::Value::Mask(_) => b"mask",
     };
     call.reply.map(6);
     field(call.reply, "dot", dot.as_bytes());
