@@ -33,6 +33,7 @@ use crate::row_key::RowKey;
 use crate::store::{Due, Slot, Store, StoreError};
 use collection::Collection;
 pub use collection::{Elements, Span};
+pub use collections::KeyRows;
 use deadlines::Deadlines;
 use packed::{Packed, State};
 use purge::Purges;

@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::internal;
 use crate::plan::{self, Plan};
 use crate::reply::{Protocol, Reply};
-use crate::table::Scope;
+use crate::table::{Command, Flag, OnCollection, Scope};
 
 /// In place of a reply: nothing was done, because the writer's context is ahead of this node. No
 /// reply begins so. The request is to be submitted anew with the states of all owners joined first
@@ -57,7 +57,8 @@ impl Commands {
         let mut call = Call::new(plan, args, transaction, reply, &self.contexts);
         call.database = database;
         call.has_pulled = has_pulled;
-        if let Err(error) = handler(&mut call) {
+        let checked = check_collections(&mut call, plan.command);
+        if let Err(error) = checked.and_then(|()| handler(&mut call)) {
             reply.truncate(before);
             error.write_to(reply);
         }
@@ -99,6 +100,23 @@ impl Commands {
         );
         Ok(())
     }
+}
+
+/// Refuses collections to commands that are not for them, or removes those that are overwritten.
+#[inline]
+fn check_collections(call: &mut Call<'_, '_, '_>, command: &Command) -> Result<(), CommandError> {
+    if command.on_collection == OnCollection::Handled {
+        return Ok(());
+    }
+    for (index, _) in call.places {
+        if command.on_collection == OnCollection::Refused {
+            call.refuse_collection(*index, command.is(Flag::Write))?;
+        } else {
+            let place = call.place(*index);
+            call.overwrite_collections(&place)?;
+        }
+    }
+    Ok(())
 }
 
 impl Execute for Commands {

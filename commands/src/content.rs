@@ -89,7 +89,7 @@ impl Content {
 
     fn of(row: &Row, now_ms: u64) -> Option<Self> {
         let value = match key::kind(row, now_ms) {
-            Kind::Missing => return None,
+            Kind::Missing | Kind::Collection(_) => return None,
             Kind::String => Shown::String(key::string(row, now_ms).ok()??.into_owned()),
             Kind::Document => Shown::Document(key::joined_document(row, now_ms)?.view()?),
         };

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 
 use larder_cluster::copy::Edit;
+use larder_cluster::element::Family;
 use larder_crdt::types::counter_dotted::Counter;
 use larder_crdt::types::document_causal::Document;
 use larder_crdt::types::register_lww::{
@@ -31,6 +32,8 @@ pub(crate) enum Kind {
     String,
     /// A document.
     Document,
+    /// A collection.
+    Collection(Family),
 }
 
 impl Kind {
@@ -40,6 +43,14 @@ impl Kind {
             Self::Missing => "none",
             Self::String => "string",
             Self::Document => "document",
+            Self::Collection(family) => match family {
+                Family::HASH => "hash",
+                Family::SET => "set",
+                Family::SORTED_SET => "zset",
+                Family::LIST => "list",
+                Family::STREAM => "stream",
+                _ => "string",
+            },
         }
     }
 }
@@ -104,7 +115,7 @@ pub(crate) fn string(row: &Row, now_ms: u64) -> Result<Option<Cow<'_, [u8]>>, Co
         _ => match kind(row, now_ms) {
             Kind::Missing => Ok(None),
             Kind::String => Ok(visible_string(row, now_ms)),
-            Kind::Document => Err(CommandError::WrongType),
+            Kind::Document | Kind::Collection(_) => Err(CommandError::WrongType),
         },
     }
 }
@@ -296,7 +307,7 @@ pub(crate) fn ensure_zero(edit: &mut Edit<'_>, now_ms: u64) {
 /// a deadline never changes under its dot. What is hidden behind it goes.
 pub(crate) fn change_deadline(edit: &mut Edit<'_>, now_ms: u64, deadline: Option<NonZeroU64>) {
     match kind(edit.row(), now_ms) {
-        Kind::Missing => {}
+        Kind::Missing | Kind::Collection(_) => {}
         Kind::String => {
             if let Some((stamp, value)) = whole_string(edit.row(), now_ms) {
                 edit.remove(is_whole_string);

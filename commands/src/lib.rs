@@ -11,6 +11,7 @@
 
 pub mod args;
 pub mod call;
+mod collection;
 pub mod commands;
 mod content;
 pub mod docs;

@@ -7,7 +7,8 @@
 mod row;
 
 pub use row::{
-    Asked, AskedOf, CATEGORIES, Command, Flag, KeySpec, Positions, Repeat, Scope, Spread,
+    Asked, AskedOf, CATEGORIES, Command, Flag, KeySpec, OnCollection, Positions, Repeat, Scope,
+    Spread,
 };
 
 use crate::families;

@@ -10,13 +10,14 @@ use larder_crdt::types::document_causal::DocumentError;
 
 use crate::error::CommandError;
 use crate::table::Flag::{DenyOom, NoScript, ReadOnly, Write};
-use crate::table::{Command, KeySpec, Repeat, Scope};
+use crate::table::{Command, KeySpec, OnCollection, Repeat, Scope};
 
 const DOCUMENT: Command = Command {
     group: "document",
     since: "0.1.0",
     complexity: "O(N) where N is the number of leaves of the document.",
     categories: &["document"],
+    on_collection: OnCollection::Refused,
     ..Command::EMPTY
 };
 

@@ -2,13 +2,12 @@
 
 use std::num::NonZeroU64;
 
-use larder_crdt::Row;
-
 use crate::args::Args;
 use crate::call::Call;
+use crate::collection;
 use crate::error::{self, CommandError};
 use crate::expire_time::{self, Unit};
-use crate::key;
+use crate::key::Kind;
 use crate::table::Flag::{Fast, ReadOnly, Write};
 use crate::table::{Command, KeySpec, Scope};
 
@@ -172,34 +171,28 @@ fn change(call: &mut Call<'_, '_, '_>, unit: Unit) -> Result<(), CommandError> {
     let conditions = Conditions::parse(call.args.from(3))?;
     let time = expire_time::any(call.arg(2), unit, call)?;
     let (place, now_ms) = (call.place(1), call.now_ms);
-    let is_done = call.edit(&place, |edit| {
-        let row = edit.row();
-        if !key::exists(row, now_ms) || !conditions.allow(key::deadline(row, now_ms), time) {
-            return Ok(false);
+    let (kind, before) = collection::shown(call.transaction, &place, now_ms)?;
+    let is_done = kind != Kind::Missing && conditions.allow(before, time);
+    if is_done {
+        let deadline = u64::try_from(time).ok().and_then(NonZeroU64::new);
+        let deadline = deadline.filter(|deadline| deadline.get() > now_ms);
+        if deadline.is_some() {
+            collection::change_deadline(call.transaction, &place, now_ms, deadline)?;
+        } else {
+            collection::remove(call.transaction, &place, now_ms)?;
         }
-        match u64::try_from(time).ok().and_then(NonZeroU64::new) {
-            Some(deadline) if deadline.get() > now_ms => {
-                key::change_deadline(edit, now_ms, Some(deadline));
-            }
-            _ => {
-                key::remove(edit, now_ms);
-            }
-        }
-        Ok(true)
-    })?;
+    }
     call.reply.integer(i64::from(is_done));
     Ok(())
 }
 
 fn persist(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let (place, now_ms) = (call.place(1), call.now_ms);
-    let is_done = call.edit(&place, |edit| {
-        let has_deadline = key::deadline(edit.row(), now_ms).is_some();
-        if has_deadline {
-            key::change_deadline(edit, now_ms, None);
-        }
-        Ok(has_deadline)
-    })?;
+    let (_, deadline) = collection::shown(call.transaction, &place, now_ms)?;
+    let is_done = deadline.is_some();
+    if is_done {
+        collection::change_deadline(call.transaction, &place, now_ms, None)?;
+    }
     call.reply.integer(i64::from(is_done));
     Ok(())
 }
@@ -225,11 +218,11 @@ fn pexpiretime(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
 /// -2 for no key, -1 for no deadline, else what `show` makes of the deadline and now.
 fn answer(call: &mut Call<'_, '_, '_>, show: fn(u64, u64) -> u64) -> Result<(), CommandError> {
     let (place, now_ms) = (call.place(1), call.now_ms);
-    let row: &Row = call.transaction.try_row(&place)?;
-    let answer = match key::deadline(row, now_ms) {
+    let (kind, deadline) = collection::shown(call.transaction, &place, now_ms)?;
+    let answer = match deadline {
         Some(deadline) => i64::try_from(show(deadline.get(), now_ms)).unwrap_or(i64::MAX),
-        None if key::exists(row, now_ms) => -1,
-        None => -2,
+        None if kind == Kind::Missing => -2,
+        None => -1,
     };
     call.reply.integer(answer);
     Ok(())

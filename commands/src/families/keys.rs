@@ -1,9 +1,11 @@
 //! Keys as such: whether they are there, and how they are held.
 
+use larder_cluster::element::Family;
 use larder_cluster::transaction::Place;
 use larder_crdt::types::register_lww::parse_integer;
 
 use crate::call::Call;
+use crate::collection;
 use crate::error::CommandError;
 use crate::key::{self, Kind};
 use crate::table::Flag::{Fast, Loading, ReadOnly, Stale, TouchesArbitraryKeys, Write};
@@ -181,12 +183,7 @@ fn del(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let (now_ms, mut removed) = (call.now_ms, 0);
     for index in 1..call.args.len() {
         let place = call.place(index);
-        // A key that is not there takes no dot and no room.
-        if key::exists(call.row(&place)?, now_ms) {
-            call.transaction
-                .edit(&place, |edit| key::remove(edit, now_ms))?;
-            removed += 1;
-        }
+        removed += usize::from(collection::remove(call.transaction, &place, now_ms)?);
     }
     call.reply.count(removed);
     Ok(())
@@ -196,27 +193,26 @@ fn exists(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let (now_ms, mut found) = (call.now_ms, 0);
     for index in 1..call.args.len() {
         let place = call.place(index);
-        found += usize::from(key::exists(call.row(&place)?, now_ms));
+        found += usize::from(collection::exists(call.transaction, &place, now_ms)?);
     }
     call.reply.count(found);
     Ok(())
 }
 
 fn kind(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
-    let (place, now_ms) = (call.place(1), call.now_ms);
-    let kind = key::kind(call.row(&place)?, now_ms);
+    let (_, kind) = call.shown(1)?;
     call.reply.simple(kind.word());
     Ok(())
 }
 
 /// The place of the key behind a subcommand; replies null if there is no such key.
 fn existing(call: &mut Call<'_, '_, '_>) -> Result<Option<Place>, CommandError> {
-    let (place, now_ms) = (call.place(2), call.now_ms);
-    if key::exists(call.row(&place)?, now_ms) {
-        return Ok(Some(place));
+    let (place, kind) = call.shown(2)?;
+    if kind == Kind::Missing {
+        call.reply.null();
+        return Ok(None);
     }
-    call.reply.null();
-    Ok(None)
+    Ok(Some(place))
 }
 
 /// The longest string that Redis embeds in its object.
@@ -226,9 +222,18 @@ fn encoding(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let Some(place) = existing(call)? else {
         return Ok(());
     };
+    let kind = collection::kind(call.transaction, &place, call.now_ms)?;
     let row = call.transaction.try_row(&place)?;
-    let encoding = match key::kind(row, call.now_ms) {
+    let encoding = match kind {
         Kind::Document | Kind::Missing => "document",
+        // Each element is a row: there is one encoding for all sizes.
+        Kind::Collection(family) => match family {
+            Family::SORTED_SET => "skiplist",
+            Family::LIST => "quicklist",
+            Family::STREAM => "stream",
+            Family::FRAGMENTS => "raw",
+            _ => "hashtable",
+        },
         Kind::String => {
             let value = key::string(row, call.now_ms)?.unwrap_or_default();
             if parse_integer(&value).is_some() {

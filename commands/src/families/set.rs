@@ -4,11 +4,12 @@ use std::num::NonZeroU64;
 
 use crate::args::Args;
 use crate::call::Call;
+use crate::collection;
 use crate::error::CommandError;
 use crate::expire_time::{self, Unit};
-use crate::key;
+use crate::key::{self, Kind};
 use crate::table::Flag::{DenyOom, Fast, Write};
-use crate::table::{Asked, Command, KeySpec, Scope, Spread};
+use crate::table::{Asked, Command, KeySpec, OnCollection, Scope, Spread};
 
 use super::strings::STRING;
 
@@ -26,6 +27,7 @@ const WRITE: Command = Command {
 pub(super) const ROWS: &[Command] = &[
     Command {
         name: "set",
+        on_collection: OnCollection::Handled,
         arity: -3,
         usage: "key:key value [NX | XX] [GET] [EX seconds:integer | PX milliseconds:integer | \
                 EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time | \
@@ -41,6 +43,7 @@ pub(super) const ROWS: &[Command] = &[
     },
     Command {
         name: "setnx",
+        on_collection: OnCollection::Handled,
         arity: 3,
         usage: "key:key value",
         summary: "Set the string value of a key only when the key doesn't exist.",
@@ -52,6 +55,7 @@ pub(super) const ROWS: &[Command] = &[
     },
     Command {
         name: "setex",
+        on_collection: OnCollection::Replaced,
         arity: 4,
         usage: "key:key seconds:integer value",
         summary: "Sets the string value and expiration time of a key. Creates the key if it \
@@ -63,6 +67,7 @@ pub(super) const ROWS: &[Command] = &[
     },
     Command {
         name: "psetex",
+        on_collection: OnCollection::Replaced,
         arity: 4,
         usage: "key:key milliseconds:integer value",
         summary: "Sets both string value and expiration time in milliseconds of a key. The key is \
@@ -112,6 +117,7 @@ pub(super) const ROWS: &[Command] = &[
     },
     Command {
         name: "mset",
+        on_collection: OnCollection::Handled,
         arity: -3,
         usage: "(key:key value)...",
         summary: "Atomically creates or modifies the string values of one or more keys.",
@@ -129,6 +135,7 @@ pub(super) const ROWS: &[Command] = &[
     },
     Command {
         name: "msetnx",
+        on_collection: OnCollection::Handled,
         arity: -3,
         usage: "(key:key value)...",
         summary: "Atomically modifies the string values of one or more keys only when all keys \
@@ -209,6 +216,7 @@ impl<'c> Options<'c> {
 fn set(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let (place, value, now_ms) = (call.place(1), call.arg(2), call.now_ms);
     if call.args.len() == 3 {
+        call.overwrite_collections(&place)?;
         call.transaction
             .edit(&place, |edit| key::replace(edit, now_ms, value, None))?;
         call.reply.ok();
@@ -217,43 +225,48 @@ fn set(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let options = Options::parse(call.args, 3, true)?;
     let deadline = options.deadline(call)?;
     let returns_old = options.returns_old;
-    let (old, was_set) = call.edit(&place, |edit| {
+    let (kind, before) = collection::shown(call.transaction, &place, now_ms)?;
+    if returns_old && matches!(kind, Kind::Collection(_)) {
+        return Err(CommandError::WrongType);
+    }
+    let is_there = kind != Kind::Missing;
+    if (options.only_new && is_there) || (options.only_old && !is_there) {
+        let row = call.transaction.try_row(&place)?;
+        match key::string(row, now_ms)? {
+            Some(old) if returns_old => call.reply.bulk(&old),
+            _ => call.reply.null(),
+        }
+        return Ok(());
+    }
+    let kept = before.filter(|_| options.keeps_deadline);
+    let old = call.edit(&place, |edit| {
         let row = edit.row();
         let old = if returns_old {
             key::string(row, now_ms)?.map(|old| old.into_owned())
         } else {
             None
         };
-        let conditional = options.only_new || options.only_old;
-        if conditional && key::exists(row, now_ms) == options.only_new {
-            return Ok((old, false));
-        }
-        let kept = if options.keeps_deadline {
-            key::deadline(row, now_ms)
-        } else {
-            None
-        };
         key::replace(edit, now_ms, value, deadline.or(kept));
-        Ok((old, true))
+        Ok(old)
     })?;
-    match (returns_old, was_set) {
-        (true, _) => call.reply.bulk_or_null(old.as_deref()),
-        (false, true) => call.reply.ok(),
-        (false, false) => call.reply.null(),
+    call.overwrite_collections(&place)?;
+    if returns_old {
+        call.reply.bulk_or_null(old.as_deref());
+    } else {
+        call.reply.ok();
     }
     Ok(())
 }
 
 fn setnx(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let (place, value, now_ms) = (call.place(1), call.arg(2), call.now_ms);
-    let was_set = call.edit(&place, |edit| {
-        let is_new = !key::exists(edit.row(), now_ms);
-        if is_new {
-            key::replace(edit, now_ms, value, None);
-        }
-        Ok(is_new)
-    })?;
-    call.reply.integer(i64::from(was_set));
+    let is_new = !collection::exists(call.transaction, &place, now_ms)?;
+    if is_new {
+        call.overwrite_collections(&place)?;
+        call.transaction
+            .edit(&place, |edit| key::replace(edit, now_ms, value, None))?;
+    }
+    call.reply.integer(i64::from(is_new));
     Ok(())
 }
 
@@ -324,6 +337,7 @@ fn mset(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let now_ms = call.now_ms;
     for index in (1..call.args.len()).step_by(2) {
         let (place, value) = (call.place(index), call.arg(index + 1));
+        call.overwrite_collections(&place)?;
         call.transaction
             .edit(&place, |edit| key::replace(edit, now_ms, value, None))?;
     }
@@ -334,7 +348,7 @@ fn mset(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
 fn msetnx(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     for index in (1..call.args.len()).step_by(2) {
         let (place, now_ms) = (call.place(index), call.now_ms);
-        if key::exists(call.row(&place)?, now_ms) {
+        if collection::exists(call.transaction, &place, now_ms)? {
             call.reply.integer(0);
             return Ok(());
         }

@@ -4,12 +4,13 @@ use crate::call::Call;
 use crate::error::CommandError;
 use crate::key;
 use crate::table::Flag::{DenyOom, Fast, ReadOnly, Write};
-use crate::table::{Command, KeySpec, Scope, Spread};
+use crate::table::{Command, KeySpec, OnCollection, Scope, Spread};
 
 /// What rows of string commands have in common.
 pub(super) const STRING: Command = Command {
     group: "string",
     categories: &["string"],
+    on_collection: OnCollection::Refused,
     ..Command::EMPTY
 };
 
@@ -31,6 +32,8 @@ pub(super) const ROWS: &[Command] = &[
     },
     Command {
         name: "mget",
+        // A key of another type is as good as none to MGET.
+        on_collection: OnCollection::Handled,
         arity: -2,
         usage: "key:key...",
         summary: "Atomically returns the string values of one or more keys.",

@@ -5,13 +5,15 @@ use larder_cluster::id::PartitionId;
 use larder_cluster::partition::Target;
 use larder_cluster::request::{Access, Request};
 use larder_cluster::row_key::RowKey;
+use larder_cluster::rows::KeyRows;
 use larder_cluster::transaction::{Place, Transaction};
-use larder_crdt::{DecodeError, Row, Writer};
+use larder_crdt::{DecodeError, Writer};
 
 use super::{fields, malformed, name, opened, request, with_fields};
+use crate::collection;
 use crate::error::CommandError;
 use crate::glob;
-use crate::key;
+use crate::key::{self, Kind};
 use crate::scan::{Filter, Page, Position};
 
 /// Rows that are looked at between two looks at the limits of a walk.
@@ -19,27 +21,44 @@ const ROWS_AT_A_TIME: usize = 256;
 /// Rows that one step of a flush looks at, so that no lock is held for long.
 const FLUSH_ROWS_MAX: usize = 4096;
 
-/// Rows of one partition in order, from the first one after `after`; and whether there are more.
-fn rows(
+/// Keys of one partition in order, from the first one behind `after`, about `count` rows' worth of
+/// them; and behind which row to go on, unless that was all.
+fn keys(
     transaction: &mut Transaction<'_, '_>,
     partition: PartitionId,
     after: Option<&RowKey>,
     count: usize,
-) -> Result<(Vec<(RowKey, Row)>, bool), CommandError> {
+) -> Result<(Vec<KeyRows>, Option<RowKey>), CommandError> {
     let store = transaction.env().store;
     let (partition, target) = transaction.partition(partition);
     let copy = match target {
-        Target::Main => partition.main.as_ref(),
-        Target::Fallback => partition.fallback.as_ref(),
+        Target::Main => partition.main.as_mut(),
+        Target::Fallback => partition.fallback.as_mut(),
     };
     match copy {
-        Some(copy) => Ok(copy.rows.range(store, after, count)?),
-        None => Ok((Vec::new(), false)),
+        Some(copy) => Ok(copy.rows.keys_after(store, after, count)?),
+        None => Ok((Vec::new(), None)),
     }
 }
 
-fn is_key(row_key: &RowKey, row: &Row, database: u8, now_ms: u64) -> bool {
-    row_key.database() == database && row_key.element().is_empty() && key::exists(row, now_ms)
+/// What a key that was found is to readers of `database`.
+fn kind_of(
+    transaction: &mut Transaction<'_, '_>,
+    partition: PartitionId,
+    found: &KeyRows,
+    database: u8,
+) -> Result<Kind, CommandError> {
+    if found.key.database() != database {
+        return Ok(Kind::Missing);
+    }
+    if found.families.is_empty() {
+        return Ok(key::kind(&found.row, transaction.now_ms()));
+    }
+    let place = Place {
+        partition,
+        key: found.key.clone(),
+    };
+    collection::kind(transaction, &place, transaction.now_ms())
 }
 
 /// Asks for keys from `position` on, about `count` rows' worth of them, in `partitions`: a run of
@@ -115,31 +134,27 @@ fn scan_one(
     filter: &Filter,
     page: &mut Page,
 ) -> Result<Position, CommandError> {
-    let (now_ms, partitions) = (
-        transaction.now_ms(),
-        transaction.env().view.layout.partitions(),
-    );
+    let partitions = transaction.env().view.layout.partitions();
     let mut after = RowKey::at_hash(from.hash(partitions));
     let mut last = None;
     loop {
-        let (found, more) = rows(transaction, partition, Some(&after), ROWS_AT_A_TIME)?;
-        for (row_key, row) in &found {
-            let here = Position::of(partition, row_key.hash(), partitions);
+        let (found, next) = keys(transaction, partition, Some(&after), ROWS_AT_A_TIME)?;
+        for found in &found {
+            let here = Position::of(partition, found.key.hash(), partitions);
             // A position names all rows of its hash, so a page ends between two of them.
             if page.visited >= count && last != Some(here) {
                 return Ok(here);
             }
             last = Some(here);
             page.visited += 1;
-            if is_key(row_key, row, request.database, now_ms)
-                && filter.matches(row_key.key(), key::kind(row, now_ms))
-            {
-                page.keys.push(Bytes::copy_from_slice(row_key.key()));
+            let kind = kind_of(transaction, partition, found, request.database)?;
+            if kind != Kind::Missing && filter.matches(found.key.key(), kind) {
+                page.keys.push(Bytes::copy_from_slice(found.key.key()));
             }
         }
-        match found.last() {
-            Some((row_key, _)) if more => after = row_key.clone(),
-            _ => return Ok(Position::behind(partition, partitions)),
+        match next {
+            Some(next) => after = next,
+            None => return Ok(Position::behind(partition, partitions)),
         }
     }
 }
@@ -224,22 +239,19 @@ pub(super) fn run_pick(
         .checked_shl(64 - partitions.bits())
         .unwrap_or(0);
     let start = shared | random.checked_shr(partitions.bits()).unwrap_or(0);
-    let now_ms = transaction.now_ms();
     for (from, until) in [(start, u64::MAX), (0, start)] {
         let mut after = RowKey::at_hash(from);
         loop {
-            let (found, more) = rows(transaction, partition, Some(&after), ROWS_AT_A_TIME)?;
-            let mut within = found
-                .iter()
-                .take_while(|(row_key, _)| row_key.hash() <= until);
-            let hit = within.find(|(row_key, row)| is_key(row_key, row, request.database, now_ms));
-            if let Some((row_key, _)) = hit {
-                answer.u8(1);
-                answer.raw(row_key.key());
-                return Ok(());
+            let (found, next) = keys(transaction, partition, Some(&after), ROWS_AT_A_TIME)?;
+            for found in found.iter().take_while(|found| found.key.hash() <= until) {
+                if kind_of(transaction, partition, found, request.database)? != Kind::Missing {
+                    answer.u8(1);
+                    answer.raw(found.key.key());
+                    return Ok(());
+                }
             }
-            match found.last() {
-                Some((row_key, _)) if more && row_key.hash() <= until => after = row_key.clone(),
+            match next {
+                Some(next) if next.hash() <= until => after = next,
                 _ => break,
             }
         }
@@ -300,24 +312,25 @@ pub(super) fn run_flush(
     };
     let now_ms = transaction.now_ms();
     for _ in 0..FLUSH_ROWS_MAX / ROWS_AT_A_TIME {
-        let (found, more) = rows(transaction, partition, after.as_ref(), ROWS_AT_A_TIME)?;
-        for (row_key, row) in &found {
-            let is_meant = all || row_key.database() == request.database;
-            let has_something = row
-                .siblings()
-                .iter()
-                .any(|sibling| !sibling.value.is_reset());
-            if is_meant && has_something {
-                let place = Place {
-                    partition,
-                    key: row_key.clone(),
-                };
+        let (found, next) = keys(transaction, partition, after.as_ref(), ROWS_AT_A_TIME)?;
+        for found in found {
+            if !all && found.key.database() != request.database {
+                continue;
+            }
+            let siblings = found.row.siblings();
+            let has_something = siblings.iter().any(|sibling| !sibling.value.is_reset());
+            let place = Place {
+                partition,
+                key: found.key,
+            };
+            collection::remove_collections(transaction, &place, |_| true)?;
+            if has_something {
                 transaction.edit(&place, |edit| key::remove(edit, now_ms))?;
             }
         }
-        match found.last() {
-            Some((row_key, _)) if more => after = Some(row_key.clone()),
-            _ => return Ok(()),
+        match next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
         }
     }
     if let Some(after) = after {

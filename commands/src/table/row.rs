@@ -227,6 +227,17 @@ pub enum Repeat {
     IfNamed,
 }
 
+/// What becomes of a command that finds a collection under one of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnCollection {
+    /// Its handler sees to that.
+    Handled,
+    /// The key is of the wrong type.
+    Refused,
+    /// The collection is removed first: the command overwrites the key.
+    Replaced,
+}
+
 /// What a client asks of replicas in the arguments of a command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -270,6 +281,8 @@ pub struct Command {
     pub tips: &'static [&'static str],
     /// Who runs it.
     pub scope: Scope,
+    /// What becomes of it where a key is a collection.
+    pub on_collection: OnCollection,
     /// How it is split.
     pub spread: Spread,
     /// Whether it may run twice.
@@ -298,6 +311,7 @@ impl Command {
         keys: &[],
         tips: &[],
         scope: Scope::Node,
+        on_collection: OnCollection::Handled,
         spread: Spread::None,
         repeat: Repeat::IfRead,
         asked: None,
