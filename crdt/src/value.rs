@@ -192,7 +192,11 @@ impl Value {
     pub fn for_each_dot(&self, mut found: impl FnMut(Dot)) {
         match self {
             Self::Counter(counter) => counter.births().for_each(&mut found),
-            Self::Register(_) | Self::Document(_) | Self::Score(_) | Self::HyperLogLog(_) | Self::Mask(_) => {}
+            Self::Register(_)
+            | Self::Document(_)
+            | Self::Score(_)
+            | Self::HyperLogLog(_)
+            | Self::Mask(_) => {}
         }
     }
 }

@@ -240,7 +240,11 @@ impl Kind {
 fn is_over(value: &Value, env: &Env<'_>) -> bool {
     let kept_until = match value {
         Value::Document(document) => document.kept_until(env.settings.document_forget_after_ms),
-        Value::Register(_) | Value::Counter(_) | Value::Score(_) | Value::HyperLogLog(_) | Value::Mask(_) => None,
+        Value::Register(_)
+        | Value::Counter(_)
+        | Value::Score(_)
+        | Value::HyperLogLog(_)
+        | Value::Mask(_) => None,
     };
     value.is_reset() && kept_until.is_none_or(|until| until <= env.now.unix_ms)
 }

@@ -45,7 +45,9 @@ pub(crate) fn inserted(
     let mut inserted = Vec::new();
     for sibling in fresh {
         let content = match sibling.value {
-            Value::Register(_) | Value::Score(_) | Value::HyperLogLog(_) | Value::Mask(_) => Content::Register,
+            Value::Register(_) | Value::Score(_) | Value::HyperLogLog(_) | Value::Mask(_) => {
+                Content::Register
+            }
             Value::Document(document) => Content::Document(document),
             Value::Counter(_) => {
                 let (mut known, mut reset) = counted(history, edited.element, edited.observed);
