@@ -20,6 +20,7 @@ mod deadlines;
 mod masks;
 mod packed;
 mod purge;
+mod scan;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -32,11 +33,12 @@ use crate::limits::DATABASES_MAX;
 use crate::row_key::RowKey;
 use crate::store::{Due, Slot, Store, StoreError};
 use collection::Collection;
-pub use collection::{Elements, Span};
+pub use collection::Elements;
 pub use collections::KeyRows;
 use deadlines::Deadlines;
 use packed::{Packed, State};
 use purge::Purges;
+pub use scan::Span;
 
 /// The rows of one copy.
 #[derive(Debug, Clone)]

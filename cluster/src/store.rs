@@ -99,8 +99,8 @@ pub trait Store: Send + Sync {
         rows_max: usize,
     ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError>;
 
-    /// Encoded rows as of the last checkpoint, descending from the last one before `before`, at most
-    /// `rows_max` and about 1 MiB; none if there are no more.
+    /// Encoded rows as of the last checkpoint, descending from the last one before `before`, at
+    /// most `rows_max` and about 1 MiB; none if there are no more.
     ///
     /// # Errors
     /// [`StoreError::Failed`] or [`StoreError::Damaged`].

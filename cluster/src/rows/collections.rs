@@ -3,7 +3,8 @@
 
 use larder_crdt::Row;
 
-use super::collection::{Collection, Elements, Span, decoded};
+use super::collection::{Collection, Elements, decoded};
+use super::scan::Span;
 use super::summary::{Summary, Weight};
 use super::{Effort, Rows, mix};
 use crate::element::{self, Family, Role};
