@@ -6,7 +6,7 @@ use crate::error::CommandError;
 use crate::glob;
 use crate::plan::{self, Plan};
 use crate::reply::Reply;
-use crate::table::{self, Command, Flag, Found, KeySpec};
+use crate::table::{self, Command, Find, Flag, Found, KeySpec};
 use crate::usage::{self, Argument, Kind};
 
 /// Answers a planned request if the table alone can; says whether it did.
@@ -103,11 +103,15 @@ fn info(command: Option<&Command>, reply: &mut Reply) {
 
 /// The old form of the key specifications: one range around them all.
 fn key_range(specs: &[KeySpec]) -> (i64, i64, i64) {
-    let (Some(first), Some(last)) = (specs.first(), specs.last()) else {
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut ranges = specs.iter().map_while(|spec| match spec.find {
+        Find::Range { first, last, step } => Some((number(first), last, number(step))),
+        _ => None,
+    });
+    let Some((first, last, step)) = ranges.next() else {
         return (0, 0, 0);
     };
-    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    (number(first.first), last.last, number(first.step))
+    (first, ranges.last().map_or(last, |(_, last, _)| last), step)
 }
 
 fn key_spec(spec: &KeySpec, reply: &mut Reply) {
@@ -119,20 +123,33 @@ fn key_spec(spec: &KeySpec, reply: &mut Reply) {
     reply.bulk(b"flags");
     reply.set(spec.flags.len());
     spec.flags.iter().for_each(|flag| reply.simple(flag));
+    // Numbers behind `begin_search` count from the first key or from the number of keys.
     reply.bulk(b"begin_search");
-    typed(b"index", &[("index", number(spec.first))], reply);
-    reply.bulk(b"find_keys");
-    // The last key counts from the first one here.
-    let last = if spec.last < 0 {
-        spec.last
-    } else {
-        spec.last - number(spec.first)
+    let (last, step) = match spec.find {
+        Find::Range { first, last, step } => {
+            typed(b"index", &[("index", number(first))], reply);
+            let counted = if last < 0 { last } else { last - number(first) };
+            (counted, number(step))
+        }
+        Find::Counted(at) => {
+            typed(b"index", &[("index", number(at))], reply);
+            reply.bulk(b"find_keys");
+            let numbers = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+            return typed(b"keynum", &numbers, reply);
+        }
+        Find::Behind(word, from) => {
+            reply.map(2);
+            text("type", "keyword", reply);
+            reply.bulk(b"spec");
+            reply.map(2);
+            text("keyword", word, reply);
+            reply.bulk(b"startfrom");
+            reply.integer(number(from));
+            (0, 1)
+        }
     };
-    let range = [
-        ("lastkey", last),
-        ("keystep", number(spec.step)),
-        ("limit", 0),
-    ];
+    reply.bulk(b"find_keys");
+    let range = [("lastkey", last), ("keystep", step), ("limit", 0)];
     typed(b"range", &range, reply);
 }
 
@@ -279,9 +296,18 @@ fn keys_of(request: Args<'_>, reply: &mut Reply, with_flags: bool) -> Result<(),
             "ERR Invalid number of arguments specified for command",
         ));
     }
-    reply.array(command.key_positions(request.len()).count());
+    let counts = command.keys.iter().filter_map(|spec| match spec.find {
+        Find::Counted(_) => Some(spec.positions(request).count()),
+        _ => None,
+    });
+    if counts.min() == Some(0) {
+        return Err(CommandError::Fixed(
+            "ERR Invalid arguments specified for command",
+        ));
+    }
+    reply.array(command.key_positions(request).count());
     for spec in command.keys {
-        for position in spec.positions(request.len()) {
+        for position in spec.positions(request) {
             if with_flags {
                 let flags = flags_now(command, spec, request);
                 reply.array(2);

@@ -53,7 +53,7 @@ pub fn plan(args: Args<'_>, partitions: Partitions) -> Result<Plan, CommandError
         asked,
     };
     for spec in command.keys {
-        for position in spec.positions(args.len()) {
+        for position in spec.positions(args) {
             let key = args.at(position);
             if key.len() > KEY_BYTES_MAX {
                 return Err(CommandError::KeyTooLong(KEY_BYTES_MAX));
@@ -62,6 +62,9 @@ pub fn plan(args: Args<'_>, partitions: Partitions) -> Result<Plan, CommandError
             plan.partitions.push(place.partition(partitions));
             plan.places.push((position, place));
         }
+    }
+    if plan.places.is_empty() && !command.keys.is_empty() {
+        return Err(CommandError::Syntax);
     }
     if plan.partitions.len() > 1 {
         plan.partitions.sort_unstable();

@@ -148,7 +148,7 @@ impl Scatter {
         node_of: &dyn Fn(PartitionId) -> u64,
     ) -> Vec<(Vec<usize>, Request)> {
         let mut groups: BTreeMap<u64, (Vec<usize>, Request)> = BTreeMap::new();
-        for position in plan.command.key_positions(self.args.len()) {
+        for position in plan.command.key_positions(Args::of_list(&self.args)) {
             let key = self.arg(position);
             let partition = self.partition_of(&key);
             let (positions, request) = groups.entry(node_of(partition)).or_insert_with(|| {

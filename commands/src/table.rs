@@ -7,8 +7,8 @@
 mod row;
 
 pub use row::{
-    Asked, AskedOf, CATEGORIES, Command, Flag, KeySpec, OnCollection, Positions, Repeat, Scope,
-    Spread,
+    Asked, AskedOf, CATEGORIES, Command, Find, Flag, KeySpec, OnCollection, Positions, Repeat,
+    Scope, Spread,
 };
 
 use crate::families;
@@ -167,6 +167,7 @@ pub fn rows() -> impl Iterator<Item = Found> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::OwnedArgs;
 
     #[test]
     fn every_name_finds_its_row_in_either_case() {
@@ -230,10 +231,35 @@ mod tests {
 
     #[test]
     fn keys_are_found_from_either_end() {
-        let positions = |spec: KeySpec, count| spec.positions(count).collect::<Vec<_>>();
-        assert_eq!(positions(KeySpec::at(1, &[]), 3), [1]);
-        assert_eq!(positions(KeySpec::at(2, &[]), 2), [0; 0]);
-        assert_eq!(positions(KeySpec::all(&[]), 4), [1, 2, 3]);
-        assert_eq!(positions(KeySpec::with_values(&[]), 5), [1, 3]);
+        assert_eq!(positions(KeySpec::at(1, &[]), "a b c"), [1]);
+        assert_eq!(positions(KeySpec::at(2, &[]), "a b"), [0; 0]);
+        assert_eq!(positions(KeySpec::all(&[]), "a b c d"), [1, 2, 3]);
+        assert_eq!(positions(KeySpec::with_values(&[]), "a b c d e"), [1, 3]);
+    }
+
+    fn positions(spec: KeySpec, line: &str) -> Vec<usize> {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        spec.positions(OwnedArgs::new(&words).as_args()).collect()
+    }
+
+    #[test]
+    fn keys_are_found_behind_their_number_or_a_word() {
+        let counted = KeySpec::counted(1, &[]);
+        assert_eq!(positions(counted, "zunion 2 a b WEIGHTS 1 2"), [2, 3]);
+        assert_eq!(positions(counted, "zunion 2 a b"), [2, 3]);
+        for none in [
+            "zunion 3 a b",
+            "zunion 0 a",
+            "zunion -1 a",
+            "zunion x a",
+            "zunion",
+        ] {
+            assert_eq!(positions(counted, none), [0; 0], "{none}");
+        }
+        let stored = KeySpec::behind("STORE", 2, &[]);
+        assert_eq!(positions(stored, "g k store a STORE b"), [5]);
+        for none in ["g STORE a b", "g k x STORE", "g k x y"] {
+            assert_eq!(positions(stored, none), [0; 0], "{none}");
+        }
     }
 }

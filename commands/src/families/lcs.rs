@@ -21,13 +21,7 @@ pub(super) const ROWS: &[Command] = &[Command {
     since: "7.0.0",
     complexity: "O(N*M) where N and M are the lengths of s1 and s2, respectively.",
     flags: &[ReadOnly],
-    keys: &[KeySpec {
-        first: 1,
-        last: 2,
-        step: 1,
-        flags: &["RO", "access"],
-        notes: "",
-    }],
+    keys: &[KeySpec::range(1, 2, 1, &["RO", "access"])],
     scope: Scope::Keys(lcs),
     spread: Spread::Steps,
     ..STRING

@@ -5,6 +5,7 @@ use larder_cluster::request::Access;
 use crate::args::Args;
 use crate::call::Handler;
 use crate::error::CommandError;
+use crate::numbers;
 
 /// What a command is like, in Redis's words and order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,8 @@ pub enum Flag {
     NoAsyncLoading,
     /// Not in a transaction.
     NoMulti,
+    /// Which arguments are keys is said by others among them.
+    MovableKeys,
     /// Also while a script is busy.
     AllowBusy,
     /// It works on keys that its arguments do not name. COMMAND INFO does not tell, as in Redis.
@@ -65,6 +68,7 @@ impl Flag {
             Self::NoAuth => "no_auth",
             Self::NoAsyncLoading => "no_async_loading",
             Self::NoMulti => "no_multi",
+            Self::MovableKeys => "movablekeys",
             Self::AllowBusy => "allow_busy",
             Self::TouchesArbitraryKeys => "touches_arbitrary_keys",
         }
@@ -97,15 +101,29 @@ pub const CATEGORIES: &[&str] = &[
     "document",
 ];
 
+/// How keys are found among arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Find {
+    /// From one position to another.
+    Range {
+        /// The first key.
+        first: usize,
+        /// The last key, at most; a negative one counts from the end.
+        last: i64,
+        /// From one key to the next.
+        step: usize,
+    },
+    /// As many as the number at this position says, behind it.
+    Counted(usize),
+    /// One, behind this word, which is looked for from a position on.
+    Behind(&'static str, usize),
+}
+
 /// Which arguments are keys, and what happens to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySpec {
-    /// The first key.
-    pub first: usize,
-    /// The last key, at most; a negative one counts from the end.
-    pub last: i64,
-    /// From one key to the next.
-    pub step: usize,
+    /// Where they are.
+    pub find: Find,
     /// Redis's words for what happens to them.
     pub flags: &'static [&'static str],
     /// Why, where that is not plain; else empty.
@@ -115,10 +133,41 @@ pub struct KeySpec {
 impl KeySpec {
     /// One key, at `position`.
     pub(crate) const fn at(position: usize, flags: &'static [&'static str]) -> Self {
+        Self::range(position, position as i64, 1, flags)
+    }
+
+    /// From one position to another.
+    pub(crate) const fn range(
+        first: usize,
+        last: i64,
+        step: usize,
+        flags: &'static [&'static str],
+    ) -> Self {
         Self {
-            first: position,
-            last: position as i64,
-            step: 1,
+            find: Find::Range { first, last, step },
+            flags,
+            notes: "",
+        }
+    }
+
+    /// As many keys as the number at `position` says, behind it. A row with such keys refuses other
+    /// numbers by its `asked`.
+    pub(crate) const fn counted(position: usize, flags: &'static [&'static str]) -> Self {
+        Self {
+            find: Find::Counted(position),
+            flags,
+            notes: "",
+        }
+    }
+
+    /// The key behind the last `word` that stands at `from` or later, if there is one.
+    pub(crate) const fn behind(
+        word: &'static str,
+        from: usize,
+        flags: &'static [&'static str],
+    ) -> Self {
+        Self {
+            find: Find::Behind(word, from),
             flags,
             notes: "",
         }
@@ -131,40 +180,42 @@ impl KeySpec {
 
     /// All arguments.
     pub(crate) const fn all(flags: &'static [&'static str]) -> Self {
-        Self {
-            first: 1,
-            last: -1,
-            step: 1,
-            flags,
-            notes: "",
-        }
+        Self::range(1, -1, 1, flags)
     }
 
     /// Every other argument, each with a value behind it.
     pub(crate) const fn with_values(flags: &'static [&'static str]) -> Self {
-        Self {
-            first: 1,
-            last: -1,
-            step: 2,
-            flags,
-            notes: "",
-        }
+        Self::range(1, -1, 2, flags)
     }
 
-    /// The positions of the keys among `count` arguments.
+    /// The positions of the keys among the arguments of a whole request.
     #[inline]
     #[must_use]
-    pub fn positions(&self, count: usize) -> Positions {
-        let end = if self.last < 0 {
-            count.saturating_sub(usize::try_from(-self.last - 1).unwrap_or(usize::MAX))
-        } else {
-            count.min(usize::try_from(self.last).unwrap_or(0) + 1)
+    pub fn positions(&self, args: Args<'_>) -> Positions {
+        let count = args.len();
+        let (next, end, step) = match self.find {
+            Find::Range { first, last, step } if last < 0 => {
+                let behind = usize::try_from(-last - 1).unwrap_or(usize::MAX);
+                (first, count.saturating_sub(behind), step)
+            }
+            Find::Range { first, last, step } => (
+                first,
+                count.min(usize::try_from(last).unwrap_or(0) + 1),
+                step,
+            ),
+            Find::Counted(at) => {
+                let keys = numbers::integer(args.at(at)).unwrap_or(0);
+                let keys = usize::try_from(keys).unwrap_or(0);
+                let is_there = keys < count.saturating_sub(at);
+                (at + 1, if is_there { at + 1 + keys } else { 0 }, 1)
+            }
+            Find::Behind(word, from) => {
+                let is_word = |at: &usize| args.at(*at).eq_ignore_ascii_case(word.as_bytes());
+                let found = (from..count.saturating_sub(1)).rev().find(is_word);
+                found.map_or((0, 0, 1), |at| (at + 1, at + 2, 1))
+            }
         };
-        Positions {
-            next: self.first,
-            end,
-            step: self.step,
-        }
+        Positions { next, end, step }
     }
 }
 
@@ -360,10 +411,10 @@ impl Command {
         })
     }
 
-    /// The positions of its keys among `count` arguments.
+    /// The positions of its keys among the arguments of a whole request.
     #[inline]
-    pub fn key_positions(&self, count: usize) -> impl Iterator<Item = usize> + '_ {
-        self.keys.iter().flat_map(move |spec| spec.positions(count))
+    pub fn key_positions<'a>(&'a self, args: Args<'a>) -> impl Iterator<Item = usize> + 'a {
+        self.keys.iter().flat_map(move |spec| spec.positions(args))
     }
 
     /// Whether `count` arguments are as many as it takes.
