@@ -11,7 +11,7 @@ use larder_cluster::element::{Family, Role};
 use larder_cluster::rows::Span;
 use larder_cluster::transaction::{Place, Transaction};
 use larder_crdt::types::register_lww::joined_counter;
-use larder_crdt::{Row, Sibling, Stamp, Value};
+use larder_crdt::{Clock, Row, Sibling, Stamp, Value};
 
 use crate::call::Call;
 use crate::error::CommandError;
@@ -145,21 +145,22 @@ pub(crate) fn remove_collections(
 ) -> Result<(), CommandError> {
     for family in transaction.families(key)? {
         if which(family) {
-            remove_collection(transaction, key, family)?;
+            let seen = transaction.seen(key);
+            remove_seen(transaction, key, family, seen)?;
         }
     }
     Ok(())
 }
 
-/// Removes one collection. Its increments are reset one by one (SEMANTICS.md section 3), all else
-/// goes in one step.
-fn remove_collection(
+/// Removes what `seen` covers of one collection. Its increments are reset one by one (SEMANTICS.md
+/// section 3), those of members that changed since left alone; all else goes in one step.
+pub(crate) fn remove_seen(
     transaction: &mut Transaction<'_, '_>,
     key: &Place,
     family: Family,
+    seen: Clock,
 ) -> Result<(), CommandError> {
     transaction.group();
-    let seen = transaction.seen(key);
     let mut span = Span::of_prefix(&family.element(Role::COUNTING, b""));
     loop {
         let counting = transaction.range(key, &span, COUNTING_AT_ONCE)?;
@@ -170,7 +171,10 @@ fn remove_collection(
         for (name, _) in counting {
             let name = name.get(2..).unwrap_or_default();
             let member = transaction.element(key, &family.element(Role::MEMBER, name));
-            reset_counters(transaction, &member)?;
+            let row = transaction.try_row(&member)?;
+            if row.siblings().iter().all(|s| seen.contains(s.dot)) {
+                reset_counters(transaction, &member)?;
+            }
         }
     }
     transaction.clear(key, family, seen)?;

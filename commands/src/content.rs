@@ -8,11 +8,14 @@ use std::num::NonZeroU64;
 use larder_cluster::copy::Edit;
 use larder_cluster::transaction::{Place, Transaction};
 use larder_crdt::context::ContextSeal;
+use larder_crdt::limits::VALUE_BYTES_MAX;
 use larder_crdt::types::document_causal::Signer;
 use larder_crdt::{DecodeError, Reader, Row, Writer};
 use serde_json::Value as JsonValue;
 
+use crate::collection;
 use crate::dump;
+use crate::elements::Elements;
 use crate::error::CommandError;
 use crate::families::documents::refused;
 use crate::key::{self, Kind};
@@ -33,6 +36,8 @@ pub(crate) enum Shown {
     String(Vec<u8>),
     /// The JSON object of a document.
     Document(JsonValue),
+    /// The elements of a collection.
+    Collection(Elements),
 }
 
 impl Shown {
@@ -43,6 +48,7 @@ impl Shown {
     pub(crate) fn into_dump(self) -> Result<dump::Value, CommandError> {
         match self {
             Self::String(value) => Ok(dump::Value::String(value)),
+            Self::Collection(elements) => elements.into_dump(),
             Self::Document(_) => Err(CommandError::Fixed(
                 "ERR a document has no form that Redis knows; LGET answers its JSON",
             )),
@@ -56,9 +62,7 @@ impl Shown {
     pub(crate) fn of_dump(value: dump::Value) -> Result<Self, CommandError> {
         match value {
             dump::Value::String(value) => Ok(Self::String(value)),
-            _ => Err(CommandError::Fixed(
-                "ERR Bad data format: this release keeps strings and documents only",
-            )),
+            value => Elements::of_dump(value).map(Self::Collection),
         }
     }
 }
@@ -70,7 +74,13 @@ impl Content {
         place: &Place,
     ) -> Result<Option<Self>, CommandError> {
         let now_ms = transaction.now_ms();
-        Ok(Self::of(transaction.try_row(place)?, now_ms))
+        match collection::shown(transaction, place, now_ms)? {
+            (Kind::Collection(family), deadline) => {
+                let value = Shown::Collection(Elements::read(transaction, place, family)?);
+                Ok(Some(Self { value, deadline }))
+            }
+            _ => Ok(Self::of(transaction.try_row(place)?, now_ms)),
+        }
     }
 
     /// Puts the content in place of all that the key at `place` shows here. `seal` is that key's.
@@ -84,7 +94,24 @@ impl Content {
         seal: &ContextSeal,
     ) -> Result<(), CommandError> {
         let now_ms = transaction.now_ms();
-        transaction.edit(place, |edit| self.put(edit, seal, now_ms))?
+        let Shown::Collection(elements) = &self.value else {
+            transaction.edit(place, |edit| self.put(edit, seal, now_ms))??;
+            return collection::remove_collections(transaction, place, |_| true);
+        };
+        transaction.group();
+        collection::remove(transaction, place, now_ms)?;
+        if self
+            .deadline
+            .is_some_and(|deadline| deadline.get() <= now_ms)
+        {
+            return Ok(());
+        }
+        collection::remove_collections(transaction, place, |_| true)?;
+        elements.write(transaction, place)?;
+        if self.deadline.is_some() {
+            collection::change_deadline(transaction, place, now_ms, self.deadline)?;
+        }
+        Ok(())
     }
 
     fn of(row: &Row, now_ms: u64) -> Option<Self> {
@@ -119,6 +146,8 @@ impl Content {
                 key::remove_string(edit, now_ms);
                 key::replace_document(edit, document, self.deadline);
             }
+            // Elements are rows of their own.
+            Shown::Collection(_) => {}
         }
         Ok(())
     }
@@ -135,6 +164,10 @@ impl Content {
                 writer.u8(2);
                 writer.bytes(json.to_string().as_bytes());
             }
+            Shown::Collection(elements) => {
+                writer.u8(3);
+                elements.encode(writer);
+            }
         }
     }
 
@@ -142,13 +175,14 @@ impl Content {
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let deadline = NonZeroU64::new(reader.varint()?);
         let tag = reader.u8()?;
-        let bytes = reader.bytes(larder_crdt::limits::VALUE_BYTES_MAX)?;
         let value = match tag {
-            1 => Shown::String(bytes.to_vec()),
+            1 => Shown::String(reader.bytes(VALUE_BYTES_MAX)?.to_vec()),
             2 => {
+                let bytes = reader.bytes(VALUE_BYTES_MAX)?;
                 let json = serde_json::from_slice(bytes).map_err(|_| DecodeError::Inconsistent)?;
                 Shown::Document(json)
             }
+            3 => Shown::Collection(Elements::decode(reader)?),
             _ => return Err(DecodeError::UnknownTag),
         };
         Ok(Self { value, deadline })

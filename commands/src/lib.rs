@@ -17,6 +17,7 @@ mod content;
 pub mod docs;
 pub mod double;
 pub mod dump;
+mod elements;
 pub mod error;
 mod expire_time;
 mod families;

@@ -4,9 +4,9 @@ use larder_cluster::transaction::Place;
 
 use crate::args::Args;
 use crate::call::Call;
+use crate::collection;
 use crate::content::Content;
 use crate::error::CommandError;
-use crate::key;
 use crate::numbers;
 use crate::table::Flag::{DenyOom, Fast, Write};
 use crate::table::{Command, KeySpec, Scope, Spread};
@@ -90,13 +90,12 @@ fn renamenx(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
 fn rename_to(call: &mut Call<'_, '_, '_>, replaces: bool) -> Result<bool, CommandError> {
     let (source, target, now_ms) = (call.place(1), call.place(2), call.now_ms);
     let content = Content::read(call.transaction, &source)?.ok_or(CommandError::NoSuchKey)?;
-    if source == target || !replaces && key::exists(call.row(&target)?, now_ms) {
+    if source == target || !replaces && collection::exists(call.transaction, &target, now_ms)? {
         return Ok(false);
     }
     let database = call.database;
     put(call, &content, &target, (database, call.arg(2)))?;
-    call.transaction
-        .edit(&source, |edit| key::remove(edit, now_ms))?;
+    collection::remove(call.transaction, &source, now_ms)?;
     Ok(true)
 }
 
@@ -147,7 +146,7 @@ fn copy(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let (source, now_ms) = (call.place(1), call.now_ms);
     let target = call.place_in(2, options.database);
     let content = Content::read(call.transaction, &source)?;
-    let is_free = options.replaces || !key::exists(call.row(&target)?, now_ms);
+    let is_free = options.replaces || !collection::exists(call.transaction, &target, now_ms)?;
     match content.filter(|_| is_free) {
         Some(content) => {
             put(call, &content, &target, (options.database, call.arg(2)))?;
@@ -166,12 +165,11 @@ fn move_key(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let (source, now_ms) = (call.place(1), call.now_ms);
     let target = call.place_in(1, database);
     let content = Content::read(call.transaction, &source)?;
-    let is_free = !key::exists(call.row(&target)?, now_ms);
+    let is_free = !collection::exists(call.transaction, &target, now_ms)?;
     match content.filter(|_| is_free) {
         Some(content) => {
             put(call, &content, &target, (database, call.arg(1)))?;
-            call.transaction
-                .edit(&source, |edit| key::remove(edit, now_ms))?;
+            collection::remove(call.transaction, &source, now_ms)?;
             call.reply.integer(1);
         }
         None => call.reply.integer(0),

@@ -4,10 +4,10 @@ use std::num::NonZeroU64;
 
 use crate::args::Args;
 use crate::call::Call;
+use crate::collection;
 use crate::content::{Content, Shown};
 use crate::dump;
 use crate::error::CommandError;
-use crate::key;
 use crate::numbers;
 use crate::table::Flag::{Asking, DenyOom, ReadOnly, Write};
 use crate::table::{Command, KeySpec, Scope};
@@ -141,7 +141,7 @@ fn deadline(
 fn restore(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let options = Options::parse(call.args)?;
     let (place, now_ms) = (call.place(1), call.now_ms);
-    if !options.replaces && key::exists(call.row(&place)?, now_ms) {
+    if !options.replaces && collection::exists(call.transaction, &place, now_ms)? {
         return Err(CommandError::BusyKey);
     }
     let content = Content {

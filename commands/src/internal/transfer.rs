@@ -19,9 +19,10 @@ use larder_cluster::transaction::{Place, Transaction};
 use larder_crdt::actor::Translation;
 use larder_crdt::context::{ContextKey, ContextSeal};
 use larder_crdt::types::register_lww::joined_counter;
-use larder_crdt::{ActorTable, DecodeError, Reader, Row, Value, Writer};
+use larder_crdt::{ActorTable, Clock, DecodeError, Reader, Row, Value, Writer};
 
 use super::{malformed, name, opened, request};
+use crate::collection;
 use crate::content::{Content, Shown};
 use crate::error::CommandError;
 use crate::key;
@@ -41,7 +42,7 @@ impl Dump {
         match self.content.map(|content| content.value) {
             None => Some(Vec::new()),
             Some(Shown::String(value)) => Some(value),
-            Some(Shown::Document(_)) => None,
+            Some(Shown::Document(_) | Shown::Collection(_)) => None,
         }
     }
 }
@@ -149,9 +150,15 @@ pub(super) fn run_dump(
     answer.u8(1);
     content.encode(answer);
     let row = transaction.try_row(&place)?.clone();
+    let families = transaction.families(&place)?;
+    let seen = transaction.seen(&place);
     if let Some(copy) = copy(transaction, &place) {
         copy.actors.encode(answer);
         row.encode(answer);
+        // Of collections all that this copy has seen was looked at.
+        if !families.is_empty() {
+            seen.encode(answer);
+        }
     }
     Ok(())
 }
@@ -176,7 +183,7 @@ pub(super) fn run_load(
     let mut read = || Ok((reader.u8()? != 0, Content::decode(&mut reader)?));
     let (replaces, content) = read().map_err(malformed)?;
     let seal = seal(contexts, request, args);
-    let written = replaces || !key::exists(transaction.try_row(&place)?, now_ms);
+    let written = replaces || !collection::exists(transaction, &place, now_ms)?;
     if written {
         content.write(transaction, &place, &seal)?;
     }
@@ -202,13 +209,20 @@ pub(super) fn run_drop(
     let mut reader = second(args)?;
     let mut read = || {
         let table = ActorTable::decode(&mut reader, ACTORS_PER_PARTITION_MAX)?;
-        Ok((table, Row::decode(&mut reader)?))
+        let row = Row::decode(&mut reader)?;
+        let seen = if reader.is_empty() {
+            None
+        } else {
+            Some(Clock::decode(&mut reader, table.len())?)
+        };
+        Ok((table, row, seen))
     };
-    let (table, observed) = read().map_err(malformed)?;
+    let (table, observed, seen) = read().map_err(malformed)?;
     // What this copy has no number for, it has not seen: that much stays.
     let Some(copy) = copy(transaction, &place) else {
         return Ok(());
     };
+    let seen = seen.map(|seen| copy.known_part(&seen, &table));
     let known = copy.actors.len();
     let mut actors = copy.actors.clone();
     let translation = Translation::new(&table, &mut actors);
@@ -223,6 +237,11 @@ pub(super) fn run_drop(
     transaction.edit(&place, |edit| {
         remove_observed(edit, &observed, &seal, now_ms)
     })?;
+    if let Some(seen) = seen {
+        for family in transaction.families(&place)? {
+            collection::remove_seen(transaction, &place, family, seen.clone())?;
+        }
+    }
     Ok(())
 }
 
