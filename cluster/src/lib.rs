@@ -24,3 +24,4 @@ pub mod store;
 pub mod store_contract;
 pub mod token;
 pub mod transaction;
+pub mod version;

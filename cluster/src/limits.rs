@@ -71,5 +71,11 @@ pub const PENDING_MAX: usize = 1 << 20;
 pub const REQUEST_BYTES_PER_MS_MIN: usize = 16 << 10;
 /// Elements of which one peer is told when they change; beyond, it has to look.
 pub const WATCHES_PER_PEER_MAX: usize = 1 << 16;
+/// Keys of one copy whose changes are counted, for those who watch them.
+pub const COUNTED_KEYS_MAX: usize = 1024;
+/// About how many bytes of redo belong to one group of changes: what a transaction changes beyond
+/// that in one partition arrives at replicas as another group. With the largest value behind it a
+/// group still fits one message.
+pub const GROUP_BYTES_MAX: usize = 64 << 20;
 /// Ranges of transfers that peers wait for at a time.
 pub const FETCHES_MAX: usize = 1 << 16;

@@ -7,6 +7,7 @@ use crate::copy::{Copy, Edit};
 use crate::element::Family;
 use crate::env::Env;
 use crate::id::PartitionId;
+use crate::limits::GROUP_BYTES_MAX;
 use crate::message::KnownClock;
 use crate::partition::{Output, Partition, Target, Written};
 use crate::request::Request;
@@ -44,6 +45,8 @@ pub struct Part<'a> {
     pub target: Target,
     /// The first dot of the group of changes made here.
     pub group: Option<Dot>,
+    /// About how many bytes that group has.
+    group_bytes: usize,
     /// The counter of the copy's next dot when the command began.
     began: u64,
 }
@@ -55,6 +58,7 @@ impl<'a> Part<'a> {
             partition,
             target,
             group: None,
+            group_bytes: 0,
             began: 0,
         };
         part.began = part.copy().map_or(0, Copy::next_counter);
@@ -221,8 +225,15 @@ impl<'a, 'b> Transaction<'a, 'b> {
             .expect("a command touches only the partitions that its request names");
         let part = &mut self.parts[at];
         let group = grouped.then_some(&mut part.group);
-        part.partition
-            .edit(env, self.out, part.target, &place.key, group, change)
+        let before = self.out.redo.len();
+        let outcome = part
+            .partition
+            .edit(env, self.out, part.target, &place.key, group, change)?;
+        part.group_bytes += self.out.redo.len() - before;
+        if part.group_bytes > GROUP_BYTES_MAX {
+            (part.group, part.group_bytes) = (None, 0);
+        }
+        Ok(outcome)
     }
 
     /// Where an element of the key stands whose own row is at `key`.

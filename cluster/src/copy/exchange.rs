@@ -255,6 +255,7 @@ impl Copy {
             let changed = self.join_row(env, redo, &change, &fresh, &delta.clock)?;
             self.note_change(&change.key, &fresh, keeps_log);
             if changed {
+                self.counted.note(&change.key);
                 joined.changed.push(change.key);
             }
         }
@@ -362,6 +363,7 @@ impl Copy {
             };
             if self.join_row(env, redo, &change, &[], &their_clock)? {
                 self.note_change(&change.key, &[], keeps_log);
+                self.counted.note(&change.key);
                 joined.changed.push(change.key);
             }
         }

@@ -26,6 +26,7 @@ use crate::record::{self, CopyImage, Role};
 use crate::row_key::RowKey;
 use crate::rows::Rows;
 use crate::store::{Slot, Store, StoreError};
+use crate::version::ChangeCounts;
 
 /// The name of one copy during one run of its node: the upper 96 bits are the run's, the lower 32
 /// count its copies. Acknowledgements name the copy that they speak for.
@@ -89,6 +90,8 @@ pub struct Copy {
     pub changed: bool,
     /// Rows of which something expired and was dropped here.
     pub expired: u64,
+    /// Changes of keys whose rows cannot tell them.
+    pub counted: ChangeCounts,
 }
 
 impl Copy {
@@ -131,6 +134,7 @@ impl Copy {
             unsynced: false,
             changed: false,
             expired: 0,
+            counted: ChangeCounts::default(),
         }
     }
 
@@ -220,6 +224,7 @@ impl Copy {
         if !dots.is_empty() {
             self.unsynced = true;
             self.changed = true;
+            self.counted.note(key);
         }
         for touched in self.touched.values_mut() {
             touched.0.insert(key.clone());
