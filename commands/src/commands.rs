@@ -6,6 +6,7 @@ use larder_cluster::transaction::{Execute, Transaction};
 use larder_crdt::context::ContextKey;
 
 use crate::args::Args;
+use crate::batch;
 use crate::call::Call;
 use crate::error::CommandError;
 use crate::internal;
@@ -49,19 +50,28 @@ impl Commands {
         transaction: &mut Transaction<'_, '_>,
         reply: &mut Reply,
     ) {
-        let before = reply.len();
-        let Scope::Keys(handler) = plan.command.scope else {
-            CommandError::unknown_command(args).write_to(reply);
-            return;
-        };
-        let mut call = Call::new(plan, args, transaction, reply, &self.contexts);
-        call.database = database;
-        call.has_pulled = has_pulled;
-        let checked = check_collections(&mut call, plan.command);
-        if let Err(error) = checked.and_then(|()| handler(&mut call)) {
-            reply.truncate(before);
-            error.write_to(reply);
-        }
+        run_planned(
+            &self.contexts,
+            plan,
+            args,
+            database,
+            has_pulled,
+            transaction,
+            reply,
+        );
+    }
+
+    /// Runs a planned command of a batch in `database` and appends its reply: of scope `Keys`, or
+    /// one that speaks for all keys if `transaction` holds all partitions.
+    pub fn run_in_batch(
+        &self,
+        plan: &Plan,
+        args: Args<'_>,
+        database: u8,
+        transaction: &mut Transaction<'_, '_>,
+        reply: &mut Reply,
+    ) {
+        batch::run_one(&self.contexts, plan, args, database, transaction, reply);
     }
 
     fn execute_planned(
@@ -119,6 +129,32 @@ fn check_collections(call: &mut Call<'_, '_, '_>, command: &Command) -> Result<(
     Ok(())
 }
 
+/// Runs a planned command of scope `Keys`; see [`Commands::run`].
+#[inline]
+pub(crate) fn run_planned(
+    contexts: &ContextKey,
+    plan: &Plan,
+    args: Args<'_>,
+    database: u8,
+    has_pulled: bool,
+    transaction: &mut Transaction<'_, '_>,
+    reply: &mut Reply,
+) {
+    let before = reply.len();
+    let Scope::Keys(handler) = plan.command.scope else {
+        CommandError::unknown_command(args).write_to(reply);
+        return;
+    };
+    let mut call = Call::new(plan, args, transaction, reply, contexts);
+    call.database = database;
+    call.has_pulled = has_pulled;
+    let checked = check_collections(&mut call, plan.command);
+    if let Err(error) = checked.and_then(|()| handler(&mut call)) {
+        reply.truncate(before);
+        error.write_to(reply);
+    }
+}
+
 impl Execute for Commands {
     fn execute(
         &self,
@@ -126,11 +162,7 @@ impl Execute for Commands {
         request: &Request,
         reply: &mut Vec<u8>,
     ) {
-        let protocol = if request.protocol == 3 {
-            Protocol::Resp3
-        } else {
-            Protocol::Resp2
-        };
+        let protocol = Protocol::of_number(request.protocol);
         let mut writer = Reply::with_buffer(std::mem::take(reply), protocol);
         if let Err(error) = self.execute_planned(transaction, request, &mut writer) {
             error.write_to(&mut writer);

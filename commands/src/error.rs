@@ -197,6 +197,44 @@ pub enum CommandError {
     #[error("ERR Unrecognized option '{0}'")]
     UnrecognizedOption(String),
 
+    // Transactions.
+    /// MULTI inside MULTI.
+    #[error("ERR MULTI calls can not be nested")]
+    NestedMulti,
+    /// WATCH inside MULTI.
+    #[error("ERR WATCH inside MULTI is not allowed")]
+    WatchInMulti,
+    /// EXEC or DISCARD without MULTI.
+    #[error("ERR {0} without MULTI")]
+    WithoutMulti(&'static str),
+    /// A command that cannot be queued.
+    #[error("ERR Command not allowed inside a transaction")]
+    NotInTransaction,
+    /// EXEC after a command could not be queued.
+    #[error("EXECABORT Transaction discarded because of previous errors.")]
+    ExecAbort,
+    /// EXEC that could not run; made by [`CommandError::aborted_by`].
+    #[error("EXECABORT Transaction discarded because of: {0}")]
+    ExecAbortedBy(String),
+    /// A command about all keys, where several nodes have them.
+    #[error("CROSSSLOT {} inside MULTI needs one node that leads all keys", .0.to_uppercase())]
+    WholeInTransaction(&'static str),
+    /// `R n` inside MULTI.
+    #[error("ERR R n is not possible inside MULTI")]
+    ReadCopiesInTransaction,
+    /// More words queued than one request may have.
+    #[error("ERR a transaction has at most {0} words")]
+    TransactionWords(usize),
+    /// More bytes queued than one message may have.
+    #[error("ERR a transaction has at most {0} bytes")]
+    TransactionBytes(usize),
+    /// FLUSHDB or FLUSHALL inside MULTI where there is too much to remove at once.
+    #[error("ERR more than {0} keys cannot be removed inside MULTI")]
+    FlushInTransaction(u64),
+    /// In place of a reply that another node has no room for; its command was done.
+    #[error("ERR the replies of the transaction are too long")]
+    BatchReplyTooLong,
+
     // The node.
     /// CONFIG SET with a name that no setting has.
     #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
@@ -298,6 +336,13 @@ impl CommandError {
             command,
             name: echo(name),
         }
+    }
+
+    /// The error of an EXEC that could not run because of this one, without Redis's usual prefix.
+    #[must_use]
+    pub fn aborted_by(&self) -> Self {
+        let text = self.to_string();
+        Self::ExecAbortedBy(text.strip_prefix("ERR ").unwrap_or(&text).to_owned())
     }
 
     /// Appends the error to `reply`.

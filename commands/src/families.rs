@@ -15,6 +15,7 @@ mod operation;
 mod server;
 mod set;
 mod strings;
+mod transactions;
 
 /// All rows.
 pub(crate) const ALL: &[&[Command]] = &[
@@ -31,4 +32,5 @@ pub(crate) const ALL: &[&[Command]] = &[
     server::ROWS,
     operation::ROWS,
     cluster::ROWS,
+    transactions::ROWS,
 ];

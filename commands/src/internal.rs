@@ -2,7 +2,8 @@
 //!
 //! They are the steps of commands that speak for the whole cluster (`walk.rs`: SCAN, KEYS, DBSIZE,
 //! RANDOMKEY, FLUSHDB, FLUSHALL), for keys on several nodes (`transfer.rs`: RENAME, COPY, MSETNX,
-//! LCS), or about a key as its owner sees it (`conflicts.rs`: LCONFLICTS). An answer is a zero byte
+//! LCS), about a key as its owner sees it (`conflicts.rs`: LCONFLICTS; `batch.rs`: WATCH), or the
+//! commands of a transaction (`batch.rs`: EXEC). An answer is a zero byte
 //! and its content, or an error as clients get it.
 
 pub mod conflicts;
@@ -16,6 +17,7 @@ use larder_cluster::transaction::Transaction;
 use larder_crdt::context::ContextKey;
 use larder_crdt::{DecodeError, Reader, Writer};
 
+use crate::batch;
 use crate::error::CommandError;
 
 /// What every internal name and every answer that is no error begins with.
@@ -34,6 +36,11 @@ mod name {
     pub(super) const CONFLICTS: &[u8] = b"\0conflicts";
 }
 
+/// The name of the request that runs a batch; see [`crate::batch`].
+pub(crate) const EXEC: &[u8] = b"\0exec";
+/// The name of the request for versions of keys.
+pub(crate) const VERSIONS: &[u8] = b"\0versions";
+
 /// Whether `name` is that of an internal command.
 pub(crate) fn is_internal(name: &[u8]) -> bool {
     name.first() == Some(&MARK)
@@ -45,8 +52,7 @@ pub(crate) fn run(
     request: &Request,
     contexts: &ContextKey,
 ) -> Result<Vec<u8>, CommandError> {
-    let mut answer = Writer::new();
-    answer.u8(MARK);
+    let mut answer = begin_answer();
     let [name, args @ ..] = &request.args[..] else {
         return Err(malformed(DecodeError::Truncated));
     };
@@ -59,11 +65,20 @@ pub(crate) fn run(
         name::LOAD => transfer::run_load(transaction, request, args, contexts, &mut answer)?,
         name::DROP => transfer::run_drop(transaction, request, args, contexts)?,
         name::CONFLICTS => conflicts::run_list(transaction, request, args, &mut answer)?,
+        EXEC => batch::run(transaction, request, contexts, &mut answer)?,
+        VERSIONS => batch::run_versions(transaction, request, args, &mut answer)?,
         // It changes nothing: what counts is that its answer waits for the copies asked for.
         name::SETTLE => {}
         _ => return Err(malformed(DecodeError::UnknownTag)),
     }
     Ok(answer.into_vec())
+}
+
+/// An answer without its content.
+pub(crate) fn begin_answer() -> Writer {
+    let mut answer = Writer::new();
+    answer.u8(MARK);
+    answer
 }
 
 /// Asks that everything written in a partition before is on `copies` nodes' disks; the answer comes
@@ -81,7 +96,7 @@ pub fn settle_request(partition: PartitionId, copies: u8) -> Request {
 ///
 /// # Errors
 /// The error that was answered instead, without its type but with its text.
-fn opened(answer: &[u8]) -> Result<Reader<'_>, CommandError> {
+pub(crate) fn opened(answer: &[u8]) -> Result<Reader<'_>, CommandError> {
     match answer.split_first() {
         Some((&MARK, content)) => Ok(Reader::new(content)),
         Some((b'-', text)) => {
@@ -93,7 +108,7 @@ fn opened(answer: &[u8]) -> Result<Reader<'_>, CommandError> {
 }
 
 /// The error for what no node of this release sends.
-fn malformed(error: DecodeError) -> CommandError {
+pub(crate) fn malformed(error: DecodeError) -> CommandError {
     CommandError::Text(format!(
         "ERR a node sent what this one cannot read: {error}"
     ))

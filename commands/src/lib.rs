@@ -10,6 +10,7 @@
 //! ```
 
 pub mod args;
+pub mod batch;
 pub mod call;
 mod collection;
 pub mod commands;
@@ -25,6 +26,7 @@ pub mod glob;
 pub mod internal;
 pub mod introspect;
 mod key;
+pub mod limits;
 mod numbers;
 pub mod plan;
 pub mod reply;

@@ -137,10 +137,7 @@ impl Plan {
     ) -> Request {
         let words = args.iter().map(Bytes::copy_from_slice).collect();
         let mut request = Request::new(database, words, self.partitions.to_vec(), self.access());
-        request.protocol = match protocol {
-            Protocol::Resp2 => 2,
-            Protocol::Resp3 => 3,
-        };
+        request.protocol = protocol.number();
         request.repeatable = self.is_repeatable();
         request.grouped = self.is_grouped();
         request.write_copies = self.asked.write_copies.unwrap_or(0);

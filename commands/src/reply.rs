@@ -30,6 +30,27 @@ pub enum Protocol {
     Resp3,
 }
 
+impl Protocol {
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Resp2 => 2,
+            Self::Resp3 => 3,
+        }
+    }
+
+    /// The protocol of a number; the first one for those that are none.
+    #[must_use]
+    pub fn of_number(number: u8) -> Self {
+        if number == 3 {
+            Self::Resp3
+        } else {
+            Self::Resp2
+        }
+    }
+}
+
 /// `+OK`.
 pub const OK: &[u8] = b"+OK\r\n";
 /// `+PONG`.

@@ -170,11 +170,7 @@ impl Scatter {
 
     fn request(&self, words: Vec<Bytes>, access: Access) -> Request {
         let mut request = Request::new(self.database, words, Vec::new(), access);
-        request.protocol = if self.protocol == Protocol::Resp3 {
-            3
-        } else {
-            2
-        };
+        request.protocol = self.protocol.number();
         request
     }
 

@@ -2,14 +2,19 @@
 
 use std::fmt::Debug;
 
+use bytes::Bytes;
 use larder_cluster::layout::Layout;
 use larder_cluster::message::Message;
 use larder_cluster::node::NodeState;
 use larder_cluster::record::{CopyImage, Entry};
+use larder_cluster::request::{Access, Request};
 use larder_cluster::token::Partitions;
+use larder_cluster::version::Version;
 use larder_commands::args::Args;
+use larder_commands::batch::{self, Batch, BatchCommand, WatchedKey};
 use larder_commands::dump;
 use larder_commands::plan::plan;
+use larder_commands::reply::Protocol;
 use larder_crdt::context::ContextKey;
 use larder_crdt::types::counter_dotted::Counter;
 use larder_crdt::types::document_json::parse_json;
@@ -46,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     target("request", requests, request),
     target("message", |corpus| corpus.messages.clone(), message),
     target("record", |corpus| corpus.records.clone(), record),
+    target("batch", batches, batch),
     target("row", rows, row),
     target("clock", clocks, clock),
     target("copy", copies, copy),
@@ -98,6 +104,50 @@ fn comes_back<T: PartialEq + Debug>(
     encode(&again, &mut writer);
     ensure(
         writer.into_vec() == bytes,
+        "it comes back as something else",
+    )
+}
+
+fn batches(_: &Corpus) -> Vec<Vec<u8>> {
+    let command = |line: &&str| BatchCommand {
+        database: 1,
+        protocol: Protocol::Resp3,
+        words: line
+            .split(' ')
+            .map(|word| Bytes::copy_from_slice(word.as_bytes()))
+            .collect(),
+    };
+    let watched = WatchedKey {
+        database: 2,
+        key: Bytes::from_static(b"{t}watched"),
+        version: Version(7 << 100),
+    };
+    let batch = Batch {
+        watched: vec![watched],
+        commands: REQUESTS.iter().map(command).collect(),
+    };
+    let mut writer = Writer::new();
+    batch.request(Vec::new(), Access::Write).encode(&mut writer);
+    let ran = batch::answer(Some(vec![b"+OK\r\n".to_vec(), b":1\r\n".to_vec()]));
+    vec![writer.into_vec(), ran, batch::answer(None)]
+}
+
+/// A request that runs a batch, or the answer to one.
+fn batch(input: &[u8]) -> Result<(), String> {
+    // Any answer will do that is one or is refused.
+    let _ = batch::outcome(&Bytes::copy_from_slice(input));
+    let _ = batch::versions(input);
+    let Ok(request) = Request::decode(&mut Reader::new(input)) else {
+        return Ok(());
+    };
+    let Ok(batch) = Batch::decode(&request) else {
+        return Ok(());
+    };
+    // Commands that are none are refused here.
+    let _ = batch.plans(&request, Partitions::DEFAULT);
+    let again = batch.request(request.partitions, request.access);
+    ensure(
+        Batch::decode(&again) == Ok(batch),
         "it comes back as something else",
     )
 }

@@ -54,5 +54,12 @@ pub const SLOW_ARGS_MAX: usize = 32;
 pub const SLOW_ARG_BYTES_MAX: usize = 128;
 /// Seconds that LATENCY keeps of one kind of event.
 pub const LATENCY_SAMPLES_MAX: usize = 160;
-/// Keys that one connection watches.
+/// Documents that one connection watches by LWATCH.
 pub const WATCHES_MAX: usize = 1024;
+/// Keys that one connection watches by WATCH.
+pub const WATCHED_KEYS_MAX: usize = 4096;
+/// Words of the commands that wait for EXEC: together they travel as one request.
+pub const QUEUED_WORDS_MAX: usize = 1_000_000;
+/// About how many bytes the commands that wait for EXEC take, if `client-query-buffer-limit` allows
+/// as many.
+pub const QUEUED_BYTES_MAX: usize = 512 * 1024 * 1024;

@@ -10,6 +10,7 @@ use larder_cluster::transaction::{Place, Transaction};
 use larder_crdt::{DecodeError, Writer};
 
 use super::{fields, malformed, name, opened, request, with_fields};
+use crate::args::Args;
 use crate::collection;
 use crate::error::CommandError;
 use crate::glob;
@@ -275,6 +276,22 @@ pub fn flush_request(
     }
     let args = with_fields(name::FLUSH, writer);
     request(database.unwrap_or(0), Access::Write, &[partition], args)
+}
+
+/// Finds what is wrong with the arguments of FLUSHDB and FLUSHALL.
+///
+/// # Errors
+/// Words that they do not know.
+pub fn check_flush(args: Args<'_>) -> Result<(), CommandError> {
+    let is_known = |word: &[u8]| {
+        let known = [&b"async"[..], b"sync"];
+        known.iter().any(|known| word.eq_ignore_ascii_case(known))
+    };
+    match args.len() {
+        1 => Ok(()),
+        2 if is_known(args.at(1)) => Ok(()),
+        _ => Err(CommandError::Syntax),
+    }
 }
 
 /// Reads the answer to [`flush_request`]: after which row to go on, `None` at the end.

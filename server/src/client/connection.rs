@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use larder_cluster::store::StoreError;
 use larder_commands::args::OwnedArgs;
+use larder_commands::batch::WatchedKey;
 use larder_commands::error::CommandError;
 use larder_commands::reply::{Protocol, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,6 +20,7 @@ use tokio::net::TcpStream;
 
 use super::ahead::{Ahead, End, Taken};
 use super::info::ClientInfo;
+use super::multi::Multi;
 use super::replies::Awaited;
 use super::step::{Batch, Step};
 use super::watch::Watches;
@@ -58,7 +60,11 @@ pub struct Connection {
     pub silence: Silence,
     /// Where it has written, for WAIT.
     pub written: Written,
-    /// What it watches, if anything.
+    /// What it has queued since MULTI.
+    pub multi: Option<Box<Multi>>,
+    /// What must not change before EXEC.
+    pub(crate) watched: Vec<WatchedKey>,
+    /// The documents that it is told of, if any.
     pub watches: Option<Box<Watches>>,
     parser: RequestParser,
     ahead: Ahead,
@@ -103,6 +109,8 @@ impl Connection {
             reply: Reply::new(Protocol::Resp2),
             silence: Silence::default(),
             written: Written::default(),
+            multi: None,
+            watched: Vec::new(),
             watches: None,
             parser: RequestParser::new(),
             ahead: Ahead::default(),
@@ -117,6 +125,7 @@ impl Connection {
         self.reply.set_protocol(Protocol::Resp2);
         self.silence = Silence::Off;
         self.watches = None;
+        self.end_transaction();
         self.info.protocol.store(2, Ordering::Relaxed);
         self.info.database.store(0, Ordering::Relaxed);
         self.info.words.lock().name.clear();

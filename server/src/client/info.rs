@@ -14,6 +14,9 @@ use crate::runtime::clock_unix_ms;
 /// In place of a row's number.
 const NO_COMMAND: usize = usize::MAX;
 
+/// In place of a number of queued commands.
+pub(crate) const NO_TRANSACTION: u64 = u64::MAX;
+
 /// One client.
 #[derive(Debug)]
 pub struct ClientInfo {
@@ -39,6 +42,10 @@ pub struct ClientInfo {
     pub output_bytes: AtomicU64,
     /// Bytes of a request that is not complete.
     pub input_bytes: AtomicU64,
+    /// Commands that wait for EXEC; all ones where there was no MULTI.
+    pub queued: AtomicU64,
+    /// About how much memory they take.
+    pub queued_bytes: AtomicU64,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
@@ -73,6 +80,13 @@ impl ClientInfo {
         self.is_killed.load(Ordering::Acquire)
     }
 
+    /// How many commands wait for EXEC, if there was a MULTI.
+    #[must_use]
+    pub fn queued(&self) -> Option<u64> {
+        let queued = self.queued.load(Ordering::Relaxed);
+        (queued != NO_TRANSACTION).then_some(queued)
+    }
+
     fn command_name(&self) -> &'static str {
         let number = self.command.load(Ordering::Relaxed);
         let found = table::rows().find(|found| found.number == number);
@@ -86,6 +100,10 @@ impl ClientInfo {
         let now = clock_unix_ms();
         let seconds = |since: u64| now.saturating_sub(since) / 1000;
         let mut flags = String::new();
+        let queued = self.queued();
+        if queued.is_some() {
+            flags.push('x');
+        }
         if self.no_evict.load(Ordering::Relaxed) {
             flags.push('e');
         }
@@ -95,9 +113,12 @@ impl ClientInfo {
         if flags.is_empty() {
             flags.push('N');
         }
+        let input = self.input_bytes.load(Ordering::Relaxed);
+        let output = self.output_bytes.load(Ordering::Relaxed);
+        let queued_bytes = self.queued_bytes.load(Ordering::Relaxed);
         format!(
             "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db={} sub=0 psub=0 \
-             ssub=0 multi=-1 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
+             ssub=0 multi={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll=0 \
              omem={} tot-mem={} events=r cmd={} user=default redir=-1 resp={} lib-name={} \
              lib-ver={}",
             self.id,
@@ -107,9 +128,11 @@ impl ClientInfo {
             seconds(self.since_ms),
             seconds(self.active_ms.load(Ordering::Relaxed)),
             self.database.load(Ordering::Relaxed),
-            self.input_bytes.load(Ordering::Relaxed),
-            self.output_bytes.load(Ordering::Relaxed),
-            self.input_bytes.load(Ordering::Relaxed) + self.output_bytes.load(Ordering::Relaxed),
+            queued.map_or(-1, |queued| i64::try_from(queued).unwrap_or(i64::MAX)),
+            input,
+            queued_bytes,
+            output,
+            input + output + queued_bytes,
             self.command_name(),
             self.protocol.load(Ordering::Relaxed),
             words.lib_name,
@@ -150,6 +173,8 @@ impl Clients {
             words: Mutex::default(),
             output_bytes: AtomicU64::new(0),
             input_bytes: AtomicU64::new(0),
+            queued: AtomicU64::new(NO_TRANSACTION),
+            queued_bytes: AtomicU64::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             is_killed: AtomicBool::new(false),

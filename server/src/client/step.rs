@@ -10,6 +10,7 @@ use larder_cluster::node::{LocalCall, Route};
 use larder_cluster::partition::Output;
 use larder_cluster::request::{Access, Reply as CoreReply};
 use larder_cluster::token::Partitions;
+use larder_cluster::transaction::Transaction;
 use larder_commands::args::{Args, OwnedArgs};
 use larder_commands::commands::FETCH_FIRST;
 use larder_commands::error::CommandError;
@@ -45,7 +46,7 @@ pub enum Step {
 }
 
 /// What the requests of one read share.
-pub(super) struct Batch<'a> {
+pub(crate) struct Batch<'a> {
     /// The settings as they were at its start.
     pub settings: Arc<Settings>,
     /// Whether anything may have been changed.
@@ -78,6 +79,23 @@ impl<'a> Batch<'a> {
             tally: Tally::default(),
             lap: Instant::now(),
         }
+    }
+
+    /// When it began.
+    pub(super) fn now(&self) -> Now {
+        self.env.now
+    }
+
+    /// Runs at once on the rows of this node; see [`Node::run_local`].
+    ///
+    /// [`Node::run_local`]: larder_cluster::node::Node::run_local
+    pub(crate) fn run_local<T>(
+        &mut self,
+        call: &LocalCall<'_>,
+        run: impl FnOnce(&mut Transaction<'_, '_>) -> T,
+    ) -> Result<T, CoreReply> {
+        let node = &self.server.runtime.node;
+        node.run_local(self.env, &mut self.out, call, run)
     }
 
     /// Nanoseconds since the last call.
@@ -117,27 +135,27 @@ impl Connection {
         batch.commands += 1;
         let planned = match planned {
             Ok(planned) => planned,
-            Err(error) => return self.fail(&error),
+            Err(error) => return self.refuse_request(&error),
         };
         if !self.authenticated && !planned.command.is(Flag::NoAuth) {
             self.reject(planned.number);
             return self.fail(&CommandError::NoAuth);
         }
-        if batch.server.pause.holds(planned.command.is(Flag::Write)) {
+        if batch.server.pause.holds(self.may_write(&planned)) {
             batch.commands -= 1;
             return Step::Held;
+        }
+        if self.is_to_queue(&planned) {
+            return self.queue(args, planned, batch);
         }
         self.info.command.store(planned.number, Ordering::Relaxed);
         let before = self.reply.len();
         let step = match planned.command.scope {
             Scope::Keys(_) => self.step_keys(args, &planned, batch),
             Scope::Connection | Scope::Node | Scope::Cluster => {
-                match handlers::quick(planned.number) {
-                    Some(handler) => match handler(self, args) {
-                        Ok(step) => step,
-                        Err(error) => self.fail(&error),
-                    },
-                    None => Step::Alone,
+                match handlers::quick(self, args, planned.number, batch) {
+                    Ok(step) => step,
+                    Err(error) => self.fail(&error),
                 }
             }
         };
@@ -203,7 +221,7 @@ impl Connection {
     }
 
     /// Counts the error that a command has written behind `before`, if it is one.
-    fn count_written_error(&self, before: usize) {
+    pub(crate) fn count_written_error(&self, before: usize) {
         let written = self.reply.as_bytes().get(before..).unwrap_or_default();
         if let [b'-', text @ ..] = written {
             let word = text
@@ -309,7 +327,7 @@ impl Connection {
     }
 
     /// Whether the partitions are led by different nodes.
-    fn is_scattered(&self, partitions: &[PartitionId], now: Now) -> bool {
+    pub(crate) fn is_scattered(&self, partitions: &[PartitionId], now: Now) -> bool {
         let node = &self.server.runtime.node;
         let mut routes = partitions
             .iter()
@@ -384,7 +402,7 @@ fn is_simple(planned: &Plan, settings: &Settings) -> bool {
 }
 
 /// Whether the reply of a read says that there is no such key.
-pub(super) fn is_missing(reply: &[u8]) -> bool {
+pub(crate) fn is_missing(reply: &[u8]) -> bool {
     reply.starts_with(b"$-1") || reply.starts_with(b"_") || reply.starts_with(b"*-1")
 }
 

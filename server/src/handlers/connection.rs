@@ -43,6 +43,15 @@ pub(super) fn reset(connection: &mut Connection, _: Args<'_>) -> Outcome {
 }
 
 pub(super) fn select(connection: &mut Connection, args: Args<'_>) -> Outcome {
+    let number = selected(connection, args)?;
+    connection.database = number;
+    connection.info.database.store(number, Ordering::Relaxed);
+    connection.reply.ok();
+    Ok(Step::Done)
+}
+
+/// The database that SELECT names.
+pub(super) fn selected(connection: &Connection, args: Args<'_>) -> Result<u8, CommandError> {
     let number = integer(args.at(1))?;
     if i32::try_from(number).is_err() {
         return Err(CommandError::Text(format!(
@@ -52,14 +61,10 @@ pub(super) fn select(connection: &mut Connection, args: Args<'_>) -> Outcome {
         )));
     }
     let databases = connection.server.settings().databases;
-    let number = u8::try_from(number)
+    u8::try_from(number)
         .ok()
         .filter(|number| u64::from(*number) < databases)
-        .ok_or(CommandError::DatabaseIndex)?;
-    connection.database = number;
-    connection.info.database.store(number, Ordering::Relaxed);
-    connection.reply.ok();
-    Ok(Step::Done)
+        .ok_or(CommandError::DatabaseIndex)
 }
 
 pub(super) fn auth(connection: &mut Connection, args: Args<'_>) -> Outcome {
@@ -143,6 +148,11 @@ impl<'a> Greeting<'a> {
     }
 }
 
+/// The protocol that a HELLO without password chooses.
+pub(super) fn greeted(args: Args<'_>) -> Option<Protocol> {
+    Greeting::read(args).ok()?.protocol
+}
+
 pub(super) fn hello(connection: &mut Connection, args: Args<'_>) -> Outcome {
     let greeting = Greeting::read(args)?;
     if let Some((user, password)) = greeting.credentials {
@@ -157,10 +167,7 @@ pub(super) fn hello(connection: &mut Connection, args: Args<'_>) -> Outcome {
     if let Some(protocol) = greeting.protocol {
         connection.reply.set_protocol(protocol);
     }
-    let version: u8 = match connection.reply.protocol() {
-        Protocol::Resp2 => 2,
-        Protocol::Resp3 => 3,
-    };
+    let version = connection.reply.protocol().number();
     connection.info.protocol.store(version, Ordering::Relaxed);
     let is_cluster = connection.server.settings().cluster_announce;
     let id = i64::try_from(connection.info.id).unwrap_or(i64::MAX);

@@ -141,16 +141,7 @@ pub(super) fn flush_database<'a>(connection: &'a mut Connection, args: Args<'a>)
 /// Removes all keys, some thousand of a partition at a time, so that others get their turn. ASYNC
 /// is as SYNC: no lock is held for long in either.
 async fn flush(connection: &mut Connection, args: Args<'_>, database: Option<u8>) -> Outcome {
-    match args.get(1) {
-        None => {}
-        Some(word) if args.len() == 2 => {
-            let known = [&b"async"[..], b"sync"];
-            if !known.iter().any(|known| word.eq_ignore_ascii_case(known)) {
-                return Err(CommandError::Syntax);
-            }
-        }
-        Some(_) => return Err(CommandError::Syntax),
-    }
+    walk::check_flush(args)?;
     let server = connection.server.clone();
     let partitions: Vec<PartitionId> = routes(&server)?
         .into_iter()

@@ -30,6 +30,7 @@ mod server;
 mod slots;
 mod slow;
 mod spread;
+mod transaction;
 mod wait;
 mod watch;
 
@@ -45,7 +46,7 @@ use larder_commands::table;
 
 pub(crate) use spread::spread;
 
-use crate::client::{Connection, Step};
+use crate::client::{Batch, Connection, Step};
 
 /// What became of a command.
 type Outcome = Result<Step, CommandError>;
@@ -59,14 +60,19 @@ type Answering<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 /// Answers when it is done.
 type Slow = for<'a> fn(&'a mut Connection, Args<'a>) -> Answering<'a>;
 
+/// Answers at once, with the rows of this node, or says that it cannot.
+type Here = fn(&mut Connection, Args<'_>, &mut Batch<'_>) -> Outcome;
+
 /// Who runs a command.
 #[derive(Clone, Copy)]
 enum Handler {
     Quick(Quick),
     Slow(Slow),
+    /// At once if this node leads all keys, else alone.
+    Either(Here, Slow),
 }
 
-use Handler::{Quick as Q, Slow as S};
+use Handler::{Either as E, Quick as Q, Slow as S};
 
 /// The handlers, by the names of their rows.
 static HANDLERS: &[(&str, Handler)] = &[
@@ -81,6 +87,12 @@ static HANDLERS: &[(&str, Handler)] = &[
     ("readwrite", Q(server::fine)),
     ("wait", S(wait::wait)),
     ("waitaof", S(wait::wait_log)),
+    //
+    ("discard", Q(transaction::discard)),
+    ("exec", E(transaction::exec_here, transaction::exec_away)),
+    ("multi", Q(transaction::multi)),
+    ("unwatch", Q(transaction::unwatch)),
+    ("watch", E(transaction::watch_here, transaction::watch_away)),
     //
     ("client|caching", Q(client::caching)),
     ("client|getname", Q(client::name)),
@@ -176,25 +188,43 @@ fn handler(number: usize) -> Option<Handler> {
     BY_NUMBER.get(number).copied().flatten()
 }
 
-/// The handler of a row if it answers at once.
-pub(crate) fn quick(number: usize) -> Option<Quick> {
-    match handler(number)? {
-        Q(quick) => Some(quick),
-        S(_) => None,
+/// Runs a command that may be over at once; [`Step::Alone`] if it is not.
+pub(crate) fn quick(
+    connection: &mut Connection,
+    args: Args<'_>,
+    number: usize,
+    batch: &mut Batch<'_>,
+) -> Outcome {
+    match handler(number) {
+        Some(Q(quick)) => quick(connection, args),
+        Some(E(here, _)) => here(connection, args, batch),
+        Some(S(_)) | None => Ok(Step::Alone),
     }
+}
+
+/// Whether a command may take its time.
+fn is_slow(number: usize) -> bool {
+    matches!(handler(number), Some(S(_) | E(..)))
 }
 
 /// Runs a command that takes its time.
 pub(crate) async fn alone(connection: &mut Connection, args: &OwnedArgs, plan: &Plan) -> Outcome {
     match handler(plan.number) {
+        Some(S(slow) | E(_, slow)) => slow(connection, args.as_args()).await,
+        Some(Q(_)) | None => at_once(connection, args, plan),
+    }
+}
+
+/// Runs a command that does not.
+fn at_once(connection: &mut Connection, args: &OwnedArgs, plan: &Plan) -> Outcome {
+    match handler(plan.number) {
         Some(Q(quick)) => quick(connection, args.as_args()),
-        Some(S(slow)) => slow(connection, args.as_args()).await,
         // What the table itself can tell: COMMAND and HELP.
-        None if introspect::answer(plan, args.as_args(), &mut connection.reply) => Ok(Step::Done),
+        _ if introspect::answer(plan, args.as_args(), &mut connection.reply) => Ok(Step::Done),
         // Keys of several nodes in a command that cannot be split.
-        None if !plan.partitions.is_empty() => Err(CommandError::CrossSlot),
+        _ if !plan.partitions.is_empty() => Err(CommandError::CrossSlot),
         // A container of subcommands that came without one.
-        None => Err(CommandError::WrongArity(plan.command.name)),
+        _ => Err(CommandError::WrongArity(plan.command.name)),
     }
 }
 

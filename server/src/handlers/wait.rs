@@ -69,9 +69,12 @@ async fn least(
     Ok(reached.min().unwrap_or(u8::MAX))
 }
 
-/// The numbers of WAIT and WAITAOF, and when their time is over.
-fn deadline(text: &[u8]) -> Result<Option<Instant>, CommandError> {
+/// When the time of WAIT or WAITAOF is over: in a transaction at once, as nothing waits there.
+fn deadline(connection: &Connection, text: &[u8]) -> Result<Option<Instant>, CommandError> {
     let ms = timeout(text)?;
+    if connection.info.queued().is_some() {
+        return Ok(Some(Instant::now()));
+    }
     Ok((ms > 0).then(|| Instant::now() + Duration::from_millis(ms)))
 }
 
@@ -86,7 +89,7 @@ fn others(connection: &Connection) -> u8 {
 pub(super) fn wait<'a>(connection: &'a mut Connection, args: Args<'a>) -> Answering<'a> {
     Box::pin(async move {
         let wanted = integer(args.at(1))?;
-        let deadline = deadline(args.at(2))?;
+        let deadline = deadline(connection, args.at(2))?;
         if connection.written.is_empty() {
             connection.reply.integer(others(connection).into());
             return Ok(Step::Done);
@@ -109,7 +112,7 @@ pub(super) fn wait_log<'a>(connection: &'a mut Connection, args: Args<'a>) -> An
         }
         let wanted = integer(args.at(2))?;
         let wanted = u8::try_from(wanted).map_err(|_| CommandError::NotPositive)?;
-        let deadline = deadline(args.at(3))?;
+        let deadline = deadline(connection, args.at(3))?;
         let copies = if connection.written.is_empty() {
             others(connection) + 1
         } else {
