@@ -340,6 +340,17 @@ impl Layout {
         })
     }
 
+    /// `node`, which is joining, chooses its tokens once more if that makes the ring more even:
+    /// others have joined at the same time, and neither had seen the choice of the other. Those
+    /// that join take turns in the order of their ids, each as if those behind it were not there,
+    /// so that all of them together come to what one after the other would have chosen. `None` if
+    /// its tokens are as they should be.
+    #[must_use]
+    pub fn choose_anew(&self, node: NodeId) -> Option<Self> {
+        self.expect_state(node, &[State::Joining]).ok()?;
+        placement::choose_anew(self, node)
+    }
+
     /// `node` has been filled and answers for its share from now on.
     ///
     /// # Errors

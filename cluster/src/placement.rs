@@ -22,7 +22,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{NodeId, PartitionId, Token};
-use crate::layout::{Layout, State, next_version};
+use crate::layout::{Entry, Layout, State, next_version};
 use crate::plan::Plan;
 use crate::ring::Ring;
 use crate::token::{md5_number, partition_at};
@@ -50,6 +50,36 @@ pub(crate) fn choose_tokens(layout: &mut Layout, node: NodeId) {
         plant(layout, node, partition_at(index), gap_in_front);
     }
     raise_versions(layout, &before);
+}
+
+/// Lets `node`, which is joining, choose its tokens again, if the ring is uneven without those that
+/// join behind it, and less so afterwards.
+pub(crate) fn choose_anew(layout: &Layout, node: NodeId) -> Option<Layout> {
+    let mut chosen = layout.clone();
+    let is_behind =
+        |(other, entry): &(NodeId, &Entry)| entry.state == State::Joining && *other > node;
+    let behind = layout.nodes().filter(is_behind);
+    for (other, _) in behind.clone() {
+        chosen.entries.remove(&other);
+    }
+    let present = shares(&chosen);
+    if present.are_even() {
+        return None;
+    }
+    tokens_mut(&mut chosen, node).clear();
+    choose_tokens(&mut chosen, node);
+    if shares(&chosen).cost_of_shares() >= present.cost_of_shares() {
+        return None;
+    }
+    let behind = behind.map(|(other, entry)| (other, entry.clone()));
+    chosen.entries.extend(behind);
+    Some(chosen)
+}
+
+/// What each node will hold.
+fn shares(layout: &Layout) -> Plan {
+    let ring = Ring::of(layout, &STAYING);
+    Plan::new(ring, layout.replicas, None).with_lists()
 }
 
 /// Gives each partition that `node` leads to the heir that keeps the shares of the rest even.

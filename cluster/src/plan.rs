@@ -27,6 +27,8 @@ const REPEAT_COST: i64 = 300;
 
 /// The part of its share that a node may have too much or too little if there are zones.
 const SLACK: i64 = 12;
+/// The part of its share by which a node that joins may leave anybody too much.
+const UNEVEN: i64 = 10;
 /// How often what was chosen is looked at again.
 const ROUNDS: usize = 2;
 
@@ -87,6 +89,35 @@ impl Plan {
             plan.primaries[*slot] += 1;
         }
         plan
+    }
+
+    /// The plan with the preference lists of the ring as it is.
+    pub(crate) fn with_lists(mut self) -> Self {
+        self.compute_lists();
+        self
+    }
+
+    /// What each member leads and holds, beside its even share of that.
+    fn counts_and_targets(&self) -> impl Iterator<Item = (i64, i64)> {
+        let leads = self.primaries.iter().zip(&self.primary_targets);
+        // Without lists everybody holds everything.
+        let holds = self.copies.iter().zip(&self.copy_targets);
+        let holds = holds.filter(|_| !self.lists.is_empty());
+        leads.chain(holds).map(|(count, target)| (*count, *target))
+    }
+
+    /// Whether nobody leads or holds more than a tenth beyond its even share, or one partition if
+    /// that is more.
+    pub(crate) fn are_even(&self) -> bool {
+        let is_even =
+            |(count, target): (i64, i64)| count * SCALE <= target + (target / UNEVEN).max(SCALE);
+        self.counts_and_targets().all(is_even)
+    }
+
+    /// How far the members are from their even shares, all together.
+    pub(crate) fn cost_of_shares(&self) -> i64 {
+        let costs = self.counts_and_targets();
+        costs.map(|(count, target)| penalty(count, target)).sum()
     }
 
     /// The partitions that `taker` is to lead, of which it leads none yet; it prefers those that

@@ -313,6 +313,90 @@ fn joins_on_both_sides_of_a_cut_merge_into_a_ring_that_is_nearly_even() {
     }
 }
 
+/// Lets nodes that have joined unseen by each other look at the ring again and again, as each of
+/// them sees it by then: bit by bit, `chance` says who has heard of the others before it looks. All
+/// are up in the end.
+fn take_turns(base: &Layout, joiners: &[Joiner], chance: u32) -> Layout {
+    let join = |joiner: &Joiner| base.with_joining(joiner.clone()).unwrap();
+    let mut views: Vec<Layout> = joiners.iter().map(join).collect();
+    for round in 0.. {
+        assert!(round < 10 * joiners.len(), "they come to an end");
+        let before = views.clone();
+        for (at, view) in views.iter_mut().enumerate() {
+            if chance.rotate_right((round * joiners.len() + at) as u32) & 1 == 1 {
+                before
+                    .iter()
+                    .for_each(|other| assert!(view.join(other).is_ok()));
+            }
+        }
+        let mut are_settled = views.iter().all(|view| *view == views[0]);
+        for (view, joiner) in views.iter_mut().zip(joiners) {
+            if let Some(chosen) = view.choose_anew(joiner.node) {
+                are_settled = false;
+                *view = chosen;
+            }
+        }
+        if are_settled {
+            break;
+        }
+    }
+    let up = |layout: Layout, joiner: &Joiner| layout.become_up(joiner.node).unwrap();
+    joiners.iter().fold(views.swap_remove(0), up)
+}
+
+#[test]
+fn nodes_that_join_at_the_same_time_end_as_even_as_one_after_the_other() {
+    for (count, joining) in [(1, 2), (1, 4), (2, 3), (3, 3), (5, 5), (10, 2), (10, 6)] {
+        for chance in [u32::MAX, 0x9e37_79b9] {
+            let base = cluster_of(count);
+            let numbers = 100..100 + joining;
+            let joiners: Vec<Joiner> = numbers.map(|number| joiner(number, "", 1)).collect();
+            let merged = take_turns(&base, &joiners, chance);
+            assert_even(&merged, &format!("{joining} join {count}"));
+        }
+    }
+}
+
+#[test]
+fn nodes_of_zones_and_weights_that_join_at_the_same_time_come_near_to_one_after_the_other() {
+    for (pattern, weight) in [("abc", 1), ("abbccc", 1), ("a", 3)] {
+        let of = |number: usize| {
+            let zone = &pattern[number % pattern.len()..][..1];
+            joiner(number, zone, 1 + number as u32 % weight)
+        };
+        let join = |layout: Layout, joiner: &Joiner| {
+            let joining = layout.with_joining(joiner.clone()).unwrap();
+            joining.become_up(joiner.node).unwrap()
+        };
+        let base = (0..6)
+            .map(of)
+            .fold(new_layout(), |layout, joiner| join(layout, &joiner));
+        let joiners: Vec<Joiner> = (6..11).map(of).collect();
+        let in_turn = joiners.iter().fold(base.clone(), join);
+        let merged = take_turns(&base, &joiners, u32::MAX);
+        let (least, reached) = (heaviest(&in_turn), heaviest(&merged));
+        assert!(reached.0 <= UNEVEN_MAX, "{pattern}: primaries {reached:?}");
+        let replicas_max = UNEVEN_MAX.max(least.1 * 1.02);
+        assert!(
+            reached.1 <= replicas_max,
+            "{pattern}: {reached:?} {least:?}"
+        );
+    }
+}
+
+#[test]
+fn a_node_that_joins_alone_keeps_what_it_has_chosen() {
+    let zones = ["a", "a", "b", "c", "a", "a", "b"];
+    let mut layout = new_layout();
+    for (number, zone) in zones.into_iter().enumerate() {
+        let weight = 1 + number as u32 % 3;
+        let joining = layout.with_joining(joiner(number, zone, weight)).unwrap();
+        assert_eq!(joining.choose_anew(node(number)), None, "join {number}");
+        layout = joining.become_up(node(number)).unwrap();
+        assert_eq!(layout.choose_anew(node(number)), None, "it is up");
+    }
+}
+
 #[test]
 fn departures_on_both_sides_of_a_cut_leave_every_partition_owned() {
     let base = cluster_of(10);

@@ -25,6 +25,19 @@ pub(super) enum Farewell {
     Syncing,
 }
 
+/// What a joining node has seen of the others' tokens, and since when: all that join at the same
+/// time may have to choose anew, one after the other, before any of them owns what it has chosen.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// Who is there, with the version of its tokens.
+    tokens: Vec<(NodeId, u64)>,
+    since_ms: u64,
+}
+
+/// For how many rounds of comparing layouts the tokens must have stayed as they are before one of
+/// several joining nodes is up.
+const TURN_ROUNDS: u64 = 3;
+
 /// How long a peer that did not answer a command in time is passed over, in milliseconds.
 const SUSPICION_MS: u64 = 1_000;
 
@@ -220,12 +233,38 @@ impl Node {
     pub(super) fn advance_membership(&self, env: &Env<'_>) {
         let state = env.view.layout.entry(self.id).map(|entry| entry.state);
         let change: fn(&Layout, NodeId) -> Result<Layout, LayoutError> = match state {
-            Some(State::Joining) if self.has_its_share(env) => Layout::become_up,
+            Some(State::Joining) if self.has_had_its_turn(env) && self.has_its_share(env) => {
+                Layout::become_up
+            }
             Some(State::Leaving) if self.has_handed_over(env) => Layout::become_left,
             _ => return,
         };
         // Who was told otherwise meanwhile looks again in the next round.
         let _ = self.change_layout(|layout| change(layout, self.id));
+    }
+
+    /// Whether this node, which is joining, may be up with the tokens that it has: it chooses anew
+    /// if others have joined at the same time, and waits until all of them have done so.
+    fn has_had_its_turn(&self, env: &Env<'_>) -> bool {
+        let _changing = self.changing.lock();
+        let layout = self.view().layout.clone();
+        let tokens = layout
+            .nodes()
+            .map(|(node, entry)| (node, entry.tokens_version));
+        let tokens: Vec<(NodeId, u64)> = tokens.collect();
+        let mut turn = self.turn.lock();
+        if turn.tokens != tokens {
+            let since_ms = env.now.monotonic_ms;
+            *turn = Turn { tokens, since_ms };
+            if let Some(chosen) = layout.choose_anew(self.id) {
+                self.adopt(&chosen, None);
+                return false;
+            }
+        }
+        let mut others = layout.nodes().filter(|(node, _)| *node != self.id);
+        let rounds_ms = TURN_ROUNDS * env.settings.anti_entropy_interval_ms;
+        others.all(|(_, entry)| entry.state != State::Joining)
+            || env.now.monotonic_ms >= turn.since_ms + rounds_ms
     }
 
     /// Whether every partition that this node will own is ready here.

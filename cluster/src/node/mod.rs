@@ -69,6 +69,7 @@ pub struct Node {
     redo_end: AtomicU64,
     layout_version: AtomicU64,
     farewell: Mutex<membership::Farewell>,
+    turn: Mutex<membership::Turn>,
     /// Held while the layout changes, so that no change is made to a layout that is gone.
     changing: Mutex<()>,
     /// Whether it looks for another cluster to take its data to.

@@ -115,6 +115,7 @@ impl Node {
             redo_end: AtomicU64::new(0),
             layout_version: AtomicU64::new(1),
             farewell: Mutex::default(),
+            turn: Mutex::default(),
             changing: Mutex::new(()),
             moving: AtomicBool::new(false),
             evict_hand: AtomicUsize::new(0),

@@ -8,6 +8,8 @@ mod doubts;
 #[path = "scenarios/returns.rs"]
 mod returns;
 mod support;
+#[path = "scenarios/turns.rs"]
+mod turns;
 
 use bytes::Bytes;
 use larder_cluster::limits::REQUEST_BYTES_PER_MS_MIN;
