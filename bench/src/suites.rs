@@ -81,18 +81,26 @@ fn compare(
     Ok(())
 }
 
+/// A node and a Redis that sync alike, and all cases against both; gives the two.
+fn against_redis(
+    suite: &str,
+    durability: &str,
+    cases: &[Case],
+    options: &Options,
+    report: &mut Report,
+) -> Result<[Server; 2], String> {
+    let larder = Server::larder(&options.server, durability, &[])?;
+    let redis = Server::redis(durability)?;
+    let servers = [larder, redis];
+    let (ours, theirs) = servers.split_at(1);
+    compare(suite, options, cases, ours, theirs, report)?;
+    Ok(servers)
+}
+
 fn single(options: &Options, report: &mut Report) -> Result<(), String> {
-    let larder = [Server::larder(&options.server, "everysec", &[])?];
-    let redis = [Server::redis("everysec")?];
-    compare(
-        "single",
-        options,
-        &cases::single(options.quick),
-        &larder,
-        &redis,
-        report,
-    )?;
-    for server in larder.iter().chain(&redis) {
+    let cases = cases::single(options.quick);
+    let servers = against_redis("single", "everysec", &cases, options, report)?;
+    for server in &servers {
         footprint("single", server, report);
     }
     Ok(())
@@ -100,16 +108,8 @@ fn single(options: &Options, report: &mut Report) -> Result<(), String> {
 
 /// Every default test of redis-benchmark.
 fn types(options: &Options, report: &mut Report) -> Result<(), String> {
-    let larder = [Server::larder(&options.server, "everysec", &[])?];
-    let redis = [Server::redis("everysec")?];
-    compare(
-        "types",
-        options,
-        &cases::types(options.quick),
-        &larder,
-        &redis,
-        report,
-    )
+    let cases = cases::types(options.quick);
+    against_redis("types", "everysec", &cases, options, report).map(|_| ())
 }
 
 fn footprint(suite: &str, server: &Server, report: &mut Report) {
@@ -128,16 +128,8 @@ fn footprint(suite: &str, server: &Server, report: &mut Report) {
 }
 
 fn always(options: &Options, report: &mut Report) -> Result<(), String> {
-    let larder = [Server::larder(&options.server, "always", &[])?];
-    let redis = [Server::redis("always")?];
-    compare(
-        "always",
-        options,
-        &cases::always(options.quick),
-        &larder,
-        &redis,
-        report,
-    )
+    let cases = cases::always(options.quick);
+    against_redis("always", "always", &cases, options, report).map(|_| ())
 }
 
 /// Three nodes that share a secret and have three replicas; each round goes through another one.

@@ -9,10 +9,26 @@ use crate::content::{Content, Shown};
 use crate::dump;
 use crate::error::CommandError;
 use crate::numbers;
-use crate::table::Flag::{DenyOom, ReadOnly, Write};
+use crate::table::Flag::{Asking, DenyOom, ReadOnly, Write};
 use crate::table::{Command, KeySpec, Scope};
 
 use super::keys::KEYSPACE;
+
+const RESTORE: Command = Command {
+    arity: -4,
+    usage: "key:key ttl:integer serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds:integer] \
+            [FREQ frequency:integer]",
+    complexity: "O(1) to create the new key and additional O(N*M) to reconstruct the serialized \
+                 value, where N is the number of Redis objects composing the value and M their \
+                 average size. For small string values the time complexity is thus O(1)+O(1*M) \
+                 where M is small, so simply O(1). However for sorted set values the complexity is \
+                 O(N*M*log(N)) because inserting values into sorted sets is O(log(N)).",
+    categories: &["keyspace", "dangerous"],
+    keys: &[KeySpec::at(1, &["OW", "update"])],
+    scope: Scope::Keys(restore),
+    concurrent: "Writes the value as SET does.",
+    ..KEYSPACE
+};
 
 pub(super) const ROWS: &[Command] = &[
     Command {
@@ -33,23 +49,19 @@ pub(super) const ROWS: &[Command] = &[
     },
     Command {
         name: "restore",
-        arity: -4,
-        usage: "key:key ttl:integer serialized-value [REPLACE] [ABSTTL] \
-                [IDLETIME seconds:integer] [FREQ frequency:integer]",
         summary: "Creates a key from the serialized representation of a value.",
         since: "2.6.0",
-        complexity: "O(1) to create the new key and additional O(N*M) to reconstruct the \
-                     serialized value, where N is the number of Redis objects composing the value \
-                     and M their average size. For small string values the time complexity is thus \
-                     O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values \
-                     the complexity is O(N*M*log(N)) because inserting values into sorted sets is \
-                     O(log(N)).",
         flags: &[Write, DenyOom],
-        categories: &["keyspace", "dangerous"],
-        keys: &[KeySpec::at(1, &["OW", "update"])],
-        scope: Scope::Keys(restore),
-        concurrent: "Writes the value as SET does.",
-        ..KEYSPACE
+        ..RESTORE
+    },
+    // What MIGRATE of a Redis sends that is a node of a cluster.
+    Command {
+        name: "restore-asking",
+        summary: "An internal command for migrating keys in a cluster.",
+        since: "3.0.0",
+        group: "server",
+        flags: &[Write, DenyOom, Asking],
+        ..RESTORE
     },
 ];
 

@@ -30,6 +30,8 @@ pub enum Flag {
     SkipMonitor,
     /// Not kept by SLOWLOG.
     SkipSlowlog,
+    /// Also for keys of which a slot of a cluster is on its way to a node.
+    Asking,
     /// Constant or logarithmic time.
     Fast,
     /// Also before AUTH.
@@ -61,6 +63,7 @@ impl Flag {
             Self::Stale => "stale",
             Self::SkipMonitor => "skip_monitor",
             Self::SkipSlowlog => "skip_slowlog",
+            Self::Asking => "asking",
             Self::Fast => "fast",
             Self::NoAuth => "no_auth",
             Self::NoAsyncLoading => "no_async_loading",

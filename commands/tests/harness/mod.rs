@@ -292,17 +292,16 @@ impl World {
         String::from_utf8_lossy(&self.ask(at, &words)).into_owned()
     }
 
-    /// As [`World::line`], without the marks of the reply's kind, as far as concurrent use needs
-    /// it; `LVIEW` is the object alone of LGET.
+    /// As [`World::line`], as people read replies: `nil`, `[lists]`, strings as they are, all else
+    /// with its mark. `LVIEW` is the object alone of LGET.
     pub(crate) fn shown(&self, at: usize, line: &str) -> String {
         match line.strip_prefix("LVIEW ") {
             Some(key) => {
                 let reply = self.line(at, &format!("LGET {key}"));
                 let object = reply.strip_prefix("*2\r\n").unwrap_or(&reply);
-                let text = object.split("\r\n").nth(1).unwrap_or_default();
-                text.to_owned()
+                readable(object).0
             }
-            None => plain(&self.line(at, line)),
+            None => readable(&self.line(at, line)).0,
         }
     }
 
@@ -353,15 +352,28 @@ impl World {
     }
 }
 
-fn plain(reply: &str) -> String {
-    match reply.strip_prefix('$') {
-        Some("-1\r\n") => "nil".to_owned(),
-        Some(bulk) => bulk
-            .split_once("\r\n")
-            .map_or(bulk, |(_, text)| text)
-            .trim_end()
-            .to_owned(),
-        None => reply.trim_end().to_owned(),
+/// The first reply of `text` as people read it, and what comes behind it.
+fn readable(text: &str) -> (String, &str) {
+    let (line, rest) = text.split_once("\r\n").unwrap_or((text, ""));
+    match line.as_bytes().first() {
+        _ if matches!(line, "$-1" | "*-1") => ("nil".to_owned(), rest),
+        Some(b'$') => {
+            let (string, rest) = rest.split_once("\r\n").unwrap_or((rest, ""));
+            (string.to_owned(), rest)
+        }
+        Some(b'*') => {
+            let count: usize = line[1..].parse().expect("a count");
+            let mut rest = rest;
+            let parts: Vec<String> = (0..count)
+                .map(|_| {
+                    let (part, behind) = readable(rest);
+                    rest = behind;
+                    part
+                })
+                .collect();
+            (format!("[{}]", parts.join(", ")), rest)
+        }
+        _ => (line.to_owned(), rest),
     }
 }
 
