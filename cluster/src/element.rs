@@ -8,6 +8,7 @@
 //! [`crate::rows`]) is one zero byte.
 
 use std::hash::Hasher;
+use std::num::NonZeroU64;
 
 use larder_crdt::types::score;
 use larder_crdt::{Row, Sibling, Value};
@@ -148,6 +149,49 @@ pub fn member_of(name: &[u8]) -> Option<&[u8]> {
     match name.get(HASH_BYTES..)? {
         [DIRECT, member @ ..] => Some(member),
         _ => None,
+    }
+}
+
+/// When a collection ends, as the row of its deadline says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It does not.
+    Never,
+    /// At this time, in unix milliseconds: the latest of concurrent deadlines.
+    At(NonZeroU64),
+    /// It has ended, and nothing may extend it: see `partition/reclaim.rs`.
+    Closed,
+}
+
+/// What the row of a deadline says. Its values are 8 bytes of unix milliseconds, 0 for none; a mask
+/// beside them covers those that are over.
+#[must_use]
+pub fn ending(row: &Row) -> Ending {
+    let is_over = |dot| {
+        row.siblings().iter().any(|other| match &other.value {
+            Value::Mask(over) => over.contains(dot),
+            _ => false,
+        })
+    };
+    let (mut latest, mut closed) = (None, false);
+    for sibling in row.siblings() {
+        let Value::Register(bytes) = &sibling.value else {
+            continue;
+        };
+        if is_over(sibling.dot) {
+            closed = true;
+            continue;
+        }
+        let unix_ms = bytes[..].try_into().map_or(0, u64::from_be_bytes);
+        match NonZeroU64::new(unix_ms) {
+            None => return Ending::Never,
+            deadline => latest = latest.max(deadline),
+        }
+    }
+    match latest {
+        Some(deadline) => Ending::At(deadline),
+        None if closed => Ending::Closed,
+        None => Ending::Never,
     }
 }
 

@@ -59,6 +59,9 @@ pub const EXPIRED_ROWS_AT_ONCE: usize = 64;
 pub const PURGED_ROWS_MAX: usize = 16 << 10;
 /// Those of them that go under one lock of their partition.
 pub const PURGED_ROWS_AT_ONCE: usize = 512;
+/// After how many milliseconds an owner looks again at an ended collection that another one should
+/// have cleared.
+pub const RECLAIM_RETRY_MS: u64 = 60_000;
 /// The size of one message of failure detection.
 pub const SWIM_BYTES_MAX: usize = 64 << 10;
 /// Arguments that a forwarded command may have.

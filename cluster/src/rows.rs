@@ -29,6 +29,7 @@ use std::hash::{DefaultHasher, Hasher};
 use hashbrown::HashTable;
 use larder_crdt::Row;
 
+use crate::element::Role;
 use crate::limits::DATABASES_MAX;
 use crate::row_key::RowKey;
 use crate::store::{Due, Slot, Store, StoreError};
@@ -58,6 +59,8 @@ pub struct Rows {
     /// Keys that have rows of collections, in memory or on the disk.
     collected: u64,
     purges: Purges,
+    /// Deadlines of collections that have come up.
+    ended: Vec<RowKey>,
 }
 
 /// Rows with their names in order, and the last position they speak for unless that is the end.
@@ -107,6 +110,7 @@ impl Rows {
             collections: HashTable::new(),
             collected: 0,
             purges: Purges::default(),
+            ended: Vec::new(),
         }
     }
 
@@ -398,6 +402,10 @@ impl Rows {
         let looked_at = due.len();
         let mut outcome = Ok(looked_at);
         for (second, key) in due {
+            if Role::of(key.element()) == Some(Role::DEADLINE) {
+                self.ended.push(key);
+                continue;
+            }
             let done = outcome.clone().and_then(|_| {
                 self.update(store, &key, |row| {
                     let expired = row.drop_expired(now_ms);
@@ -420,6 +428,10 @@ impl Rows {
     pub fn take_deadlines(&mut self) -> Vec<(Due, bool)> {
         let (table, collections, seed) = (&self.table, &self.collections, self.seed);
         self.deadlines.take(|(second, key)| {
+            // When that of a collection is to be looked at, its row does not say.
+            if Role::of(key.element()) == Some(Role::DEADLINE) {
+                return true;
+            }
             let hash = mix(seed, key.hash(), b"");
             let row = if key.element().is_empty() {
                 table.find(hash, |packed| packed.is(key)).map(Packed::row)

@@ -7,11 +7,11 @@
 
 use std::num::NonZeroU64;
 
-use larder_cluster::element::{Family, Role};
+use larder_cluster::element::{self, Ending, Family, Role};
 use larder_cluster::rows::Span;
 use larder_cluster::transaction::{Place, Transaction};
 use larder_crdt::types::register_lww::joined_counter;
-use larder_crdt::{Clock, Row, Sibling, Stamp, Value};
+use larder_crdt::{Clock, Row, Stamp, Value};
 
 use crate::call::Call;
 use crate::error::CommandError;
@@ -50,18 +50,11 @@ fn deadline_of(
 ) -> Result<Option<NonZeroU64>, CommandError> {
     let place = transaction.element(key, &family.element(Role::DEADLINE, b""));
     let row = transaction.try_row(&place)?;
-    let read = |sibling: &Sibling| match &sibling.value {
-        Value::Register(bytes) => bytes[..].try_into().ok().map(u64::from_be_bytes),
-        _ => None,
-    };
-    let mut latest = None;
-    for deadline in row.siblings().iter().filter_map(read) {
-        match NonZeroU64::new(deadline) {
-            None => return Ok(None),
-            deadline => latest = latest.max(deadline),
-        }
-    }
-    Ok(latest)
+    Ok(match element::ending(row) {
+        Ending::Never => None,
+        Ending::At(deadline) => Some(deadline),
+        Ending::Closed => Some(NonZeroU64::MIN),
+    })
 }
 
 /// What a key is to readers.

@@ -50,6 +50,9 @@ enum Shown {
     Score(f64),
 }
 
+/// A member by its text, with its deadline.
+type Member = (Box<[u8]>, Option<NonZeroU64>, Shown);
+
 fn shown(family: Family, name: &[u8], row: &Row, now_ms: u64) -> Option<Element> {
     let deadline = key::deadline(row, now_ms);
     let is_scored = family == Family::SORTED_SET && Role::of(name) == Some(Role::MEMBER);
@@ -226,7 +229,7 @@ impl Elements {
     /// # Errors
     /// For a type that cannot be kept yet.
     pub(crate) fn of_dump(value: dump::Value) -> Result<Self, CommandError> {
-        let (family, members): (Family, Vec<(Box<[u8]>, Option<NonZeroU64>, Shown)>) = match value {
+        let (family, members): (Family, Vec<Member>) = match value {
             dump::Value::Set(members) => {
                 let member = |text| (text, None, Shown::Bytes(Vec::new()));
                 (Family::SET, members.into_iter().map(member).collect())

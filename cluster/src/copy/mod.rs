@@ -18,6 +18,7 @@ pub use exchange::{Delta, DeltaChange, Refusal};
 pub use peer::Peer;
 pub use sign::Signer;
 
+use crate::element;
 use crate::env::Env;
 use crate::id::NodeId;
 use crate::journal::JournalEntry;
@@ -233,6 +234,11 @@ impl Copy {
 
     /// Notes values that lost a conflict in this copy.
     fn note_conflicts(&self, env: &Env<'_>, key: &RowKey, lost: Vec<Conflict>) {
+        // Of the rows around a collection's members nobody wants to read.
+        let role = element::Role::of(key.element());
+        if role.is_some_and(|role| role != element::Role::MEMBER) {
+            return;
+        }
         for conflict in lost {
             let actor_of = |dot: Dot| self.actors.actor(dot.actor());
             let entry = JournalEntry::new(env.now.unix_ms, key.clone(), conflict, &actor_of);

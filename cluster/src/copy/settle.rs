@@ -6,7 +6,7 @@ use std::ops::Bound;
 use larder_crdt::{Clock, Dot, Row, Value, Writer};
 
 use super::Copy;
-use crate::element::{self, Family};
+use crate::element::{self, Ending, Family, Role};
 use crate::env::Env;
 use crate::id::NodeId;
 use crate::limits::SETTLE_ROWS_MAX;
@@ -104,6 +104,8 @@ impl Copy {
 
     /// Forgets those of the resets in `due` that are settled: counters that are all reset, removed
     /// documents whose time is over. This removes nothing from anybody's view and takes no dot.
+    /// Gives the deadlines' rows of the collections that may be cleared, because they have ended for
+    /// everybody.
     ///
     /// # Errors
     /// What the disk says.
@@ -113,9 +115,10 @@ impl Copy {
         redo: &mut Writer,
         owners: &[NodeId],
         due: &BTreeSet<Dot>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<RowKey>, StoreError> {
+        let mut ended = Vec::new();
         let Some(settled) = self.settled(env, owners) else {
-            return Ok(());
+            return Ok(ended);
         };
         let due: Vec<(Dot, RowKey)> = self
             .resets
@@ -124,12 +127,25 @@ impl Copy {
             .map(|(dot, key)| (*dot, key.clone()))
             .collect();
         for (dot, key) in due {
+            if self.has_ended(env, dot, &key)? {
+                ended.push(key);
+                continue;
+            }
             if self.forget_reset(env, redo, dot, &key, &settled)? {
                 self.resets.remove(&dot);
                 self.changed = true;
             }
         }
-        Ok(())
+        Ok(ended)
+    }
+
+    /// Whether this settled dot is the word that ends a collection whose deadline nobody extended.
+    fn has_ended(&mut self, env: &Env<'_>, dot: Dot, key: &RowKey) -> Result<bool, StoreError> {
+        if Role::of(key.element()) != Some(Role::DEADLINE) {
+            return Ok(false);
+        }
+        let row = self.rows.get(env.store, key)?;
+        Ok(row.contains(dot) && element::ending(&row) == Ending::Closed)
     }
 
     /// Whether a row is no reset header that this copy still needs: what it hides is gone from the

@@ -78,8 +78,9 @@ impl Partition {
             out.sends.push((member, question));
         }
         let (resets, actors) = (clearing.resets.clone(), clearing.actors.clone());
+        let mut ended = Vec::new();
         if awaited.is_empty() || !env.keeps(8) {
-            main.forget_resets(env, &mut out.redo, &owners, &resets)?;
+            ended = main.forget_resets(env, &mut out.redo, &owners, &resets)?;
         }
         if awaited.is_empty() || !env.keeps(10) {
             main.retire_closed(env, &mut out.redo, &owners, &actors);
@@ -88,7 +89,7 @@ impl Partition {
             self.clearing.resets.clear();
             self.clearing.actors.clear();
         }
-        Ok(())
+        self.clear_ended(env, out, ended)
     }
 
     /// A member has answered a question of [`Partition::forget_settled`], or said something else.

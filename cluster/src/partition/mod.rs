@@ -18,6 +18,7 @@ mod clearing;
 mod deliver;
 mod lifecycle;
 mod open;
+mod reclaim;
 mod sync;
 mod transfer;
 
@@ -426,6 +427,7 @@ impl Partition {
                 Ok(seen + looked_at)
             });
         }
+        outcome = outcome.and_then(|seen| self.close_ended(env, out).map(|()| seen));
         self.tell_watchers(out, &changed);
         outcome
     }

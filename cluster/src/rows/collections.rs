@@ -7,7 +7,7 @@ use super::collection::{Collection, Elements, decoded};
 use super::scan::Span;
 use super::summary::{Summary, Weight};
 use super::{Effort, Rows, mix};
-use crate::element::{self, Family, Role};
+use crate::element::{self, Ending, Family, Role};
 use crate::row_key::RowKey;
 use crate::store::{Store, StoreError};
 
@@ -125,10 +125,25 @@ impl Rows {
             return Ok(());
         };
         self.deadlines.note(key, &row);
+        if Role::of(name) == Some(Role::DEADLINE)
+            && let Ending::At(deadline) = element::ending(&row)
+        {
+            self.look_again(key.clone(), deadline.get());
+        }
         if element::is_mask(name) {
             self.take_mask(store, key, &row)?;
         }
         Ok(())
+    }
+
+    /// The deadlines of collections that have come up since the last call.
+    pub fn take_ended(&mut self) -> Vec<RowKey> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The row of a collection's deadline is to come up at `unix_ms`.
+    pub fn look_again(&mut self, key: RowKey, unix_ms: u64) {
+        self.deadlines.insert((unix_ms.div_ceil(1000), key));
     }
 
     /// A reset header is what it is now: hides what it covers.
