@@ -1,5 +1,6 @@
 //! What a command sees: rows of the copies that were locked for it, and the means to change them.
 
+use larder_crdt::types::position;
 use larder_crdt::{ActorTable, Clock, Dot, Row};
 use smallvec::SmallVec;
 
@@ -334,6 +335,21 @@ impl<'a, 'b> Transaction<'a, 'b> {
         let group = grouped.then_some(&mut part.group);
         part.partition
             .clear(env, self.out, part.target, &key.key, group, family, seen)
+    }
+
+    /// Who makes the position of the next element of a list that is written at once: see
+    /// [`position::between`].
+    ///
+    /// # Panics
+    /// If the request does not name the partition.
+    pub fn next_position(&mut self, key: &Place) -> position::Signer {
+        let env = self.env;
+        let parts = &mut self.parts;
+        let found = parts
+            .iter_mut()
+            .find(|part| part.partition.id == key.partition);
+        let part = found.expect("a command touches only the partitions that its request names");
+        part.partition.next_position(env, self.out, part.target)
     }
 
     /// From here on, what the command changes in one partition arrives at every replica together.

@@ -4,6 +4,7 @@
 //! and counts from 1.
 
 use larder_crdt::limits::COUNTER_MAX;
+use larder_crdt::types::position;
 use larder_crdt::{Actor, ActorIndex, Writer};
 
 use super::Copy;
@@ -41,6 +42,21 @@ impl Copy {
         let signer = self.signer;
         self.document_stint.is_some()
             && signer.is_some_and(|signer| signer.next < COUNTER_MAX - RESERVE)
+    }
+
+    /// Who makes the next position in a list: the actor and counter of the next dot, so that no two
+    /// are alike.
+    pub(crate) fn next_position(
+        &mut self,
+        env: &Env<'_>,
+        stint: &mut u32,
+        redo: &mut Writer,
+    ) -> position::Signer {
+        let signer = self.ensure_signer(env, stint, redo);
+        position::Signer {
+            actor: self.actors.actor(signer.index),
+            counter: signer.next,
+        }
     }
 
     /// Mints the copy's actor if it has none, or if the counter has come to its end; `stint` counts

@@ -24,6 +24,7 @@ mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use larder_crdt::types::position;
 use larder_crdt::{Clock, Dot, HybridClock, Stamp, Writer};
 
 pub use acknowledge::Acknowledgement;
@@ -290,6 +291,22 @@ impl Partition {
             out.events.push(Event::Changed(self.id, key.clone()));
         }
         Ok(outcome)
+    }
+
+    /// Who makes the next position in a list of a copy.
+    pub fn next_position(
+        &mut self,
+        env: &Env<'_>,
+        out: &mut Output,
+        target: Target,
+    ) -> position::Signer {
+        self.copy_for(env, out, target);
+        let copy = match target {
+            Target::Main => self.main.as_mut(),
+            Target::Fallback => self.fallback.as_mut(),
+        }
+        .expect("the caller has looked for a main copy, and a fallback was just begun");
+        copy.next_position(env, &mut self.stint, &mut out.redo)
     }
 
     fn observe(&mut self, env: &Env<'_>, stamp: Stamp) {
