@@ -188,6 +188,31 @@ fn reset_counters(
     Ok(())
 }
 
+/// To be called when members were removed: a collection that has none any more ends with its
+/// deadline, so that the next one under the key begins without.
+pub(crate) fn end_if_empty(
+    transaction: &mut Transaction<'_, '_>,
+    key: &Place,
+    family: Family,
+) -> Result<(), CommandError> {
+    if transaction.members(key, family)? == 0 && !transaction.families(key)?.contains(&family) {
+        remove_deadline(transaction, key, family)?;
+    }
+    Ok(())
+}
+
+fn remove_deadline(
+    transaction: &mut Transaction<'_, '_>,
+    key: &Place,
+    family: Family,
+) -> Result<(), CommandError> {
+    let place = transaction.element(key, &family.element(Role::DEADLINE, b""));
+    if !transaction.try_row(&place)?.is_empty() {
+        transaction.edit(&place, |edit| edit.remove(|_| true))?;
+    }
+    Ok(())
+}
+
 /// Sets or takes away the deadline of what shows under a key; false if the key does not exist.
 pub(crate) fn change_deadline(
     transaction: &mut Transaction<'_, '_>,
@@ -251,22 +276,46 @@ impl Call<'_, '_, '_> {
         family: Family,
     ) -> Result<Place, CommandError> {
         let (place, kind) = self.shown(index)?;
-        let now_ms = self.now_ms;
         match kind {
             Kind::Missing => {
                 self.forget_hidden(&place, None)?;
+                // Of members that were removed on several sides a deadline may be left.
+                remove_deadline(self.transaction, &place, family)?;
                 Ok(place)
             }
             Kind::Collection(shown) if shown == family => {
-                if key::exists(self.row(&place)?, now_ms) {
-                    self.transaction
-                        .edit(&place, |edit| key::remove(edit, now_ms))?;
-                }
-                self.forget_hidden(&place, Some(family))?;
+                self.forget_behind(&place, family)?;
                 Ok(place)
             }
             _ => Err(CommandError::WrongType),
         }
+    }
+
+    /// As [`Call::collection_to_write`] for a writer that makes no collection; `None` if there is
+    /// none, and nothing has changed.
+    ///
+    /// # Errors
+    /// [`CommandError::WrongType`], or what the disk says; nothing has changed then.
+    pub(crate) fn collection_to_change(
+        &mut self,
+        index: usize,
+        family: Family,
+    ) -> Result<Option<Place>, CommandError> {
+        let place = self.collection(index, family)?;
+        if let Some(place) = &place {
+            self.forget_behind(place, family)?;
+        }
+        Ok(place)
+    }
+
+    /// Removes all of a key but the collection that shows.
+    fn forget_behind(&mut self, place: &Place, shown: Family) -> Result<(), CommandError> {
+        let now_ms = self.now_ms;
+        if key::exists(self.row(place)?, now_ms) {
+            self.transaction
+                .edit(place, |edit| key::remove(edit, now_ms))?;
+        }
+        self.forget_hidden(place, Some(shown))
     }
 
     /// Removes the collections of a key but the one that shows.

@@ -35,6 +35,7 @@ happens when it is used on several nodes at the same time, or on both sides of a
 fn title(group: &str) -> &str {
     match group {
         "string" => "Strings and counters",
+        "list" => "Lists",
         "generic" => "Keys",
         "document" => "Documents",
         "connection" => "Connections",

@@ -11,6 +11,7 @@ mod dumping;
 mod expiry;
 mod keys;
 pub(crate) mod lcs;
+mod lists;
 mod operation;
 mod server;
 mod set;
@@ -23,6 +24,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     set::ROWS,
     counters::ROWS,
     lcs::ROWS,
+    lists::ROWS,
     keys::ROWS,
     copying::ROWS,
     dumping::ROWS,
