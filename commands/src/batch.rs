@@ -335,6 +335,15 @@ pub fn versions_request(database: u8, keys: &[Bytes], partitions: Partitions) ->
     Request::new(database, args, ids, Access::Read)
 }
 
+/// Whether a request is one of [`versions_request`].
+#[must_use]
+pub fn is_versions(request: &Request) -> bool {
+    request
+        .args
+        .first()
+        .is_some_and(|name| name == internal::VERSIONS)
+}
+
 /// Reads the answer to [`versions_request`].
 ///
 /// # Errors

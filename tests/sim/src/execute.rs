@@ -17,6 +17,7 @@ use larder_cluster::row_key::RowKey;
 use larder_cluster::transaction::{Execute, Place, Transaction};
 use larder_commands::Commands;
 use larder_commands::args::Args;
+use larder_commands::batch::{Batch, is_versions};
 use larder_commands::commands::FETCH_FIRST;
 use larder_commands::internal::settle_request;
 use larder_commands::plan::{Plan, plan};
@@ -31,8 +32,8 @@ use crate::truth::{self, Edited};
 
 /// The layer of commands: the real one, watched.
 pub struct Executor {
-    history: Arc<SharedHistory>,
-    commands: Commands,
+    pub(crate) history: Arc<SharedHistory>,
+    pub(crate) commands: Arc<Commands>,
 }
 
 /// What authenticates contexts in every run.
@@ -48,7 +49,7 @@ pub fn marked(name: &[u8], command: u64) -> Bytes {
 }
 
 /// The number in a marked name, and the name alone.
-fn unmark(name: &Bytes) -> (u64, Bytes) {
+pub(crate) fn unmark(name: &Bytes) -> (u64, Bytes) {
     let at = name.len() - size_of::<u64>();
     let number = name[at..].try_into().expect("that many bytes are left");
     (u64::from_be_bytes(number), name.slice(..at))
@@ -60,7 +61,7 @@ impl Executor {
     pub fn new(history: Arc<SharedHistory>) -> Self {
         Self {
             history,
-            commands: Commands::new(context_key()),
+            commands: Arc::new(Commands::new(context_key())),
         }
     }
 
@@ -82,7 +83,7 @@ impl Executor {
     }
 
     /// Runs a command and notes what it does.
-    fn watch(
+    pub(crate) fn watch(
         &self,
         transaction: &mut Transaction<'_, '_>,
         command: u64,
@@ -149,6 +150,16 @@ impl Execute for Executor {
         let (command, name) = unmark(&request.args[0]);
         let mut request = request.clone();
         request.args[0] = name;
+        if Batch::is_in(&request) {
+            reply.extend_from_slice(&self.run_batch(transaction, command, &request));
+            return;
+        }
+        if is_versions(&request) {
+            self.commands.execute(transaction, &request, reply);
+            self.history.lock().begin_execution(command);
+            self.note_versions(transaction, &request.args[1..], reply);
+            return;
+        }
         let is_settle = request.args[0] == settle_request(PartitionId(0), 1).args[0];
         let settled = request.partitions.first().copied().filter(|_| is_settle);
         let run = |transaction: &mut Transaction<'_, '_>| {

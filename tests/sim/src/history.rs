@@ -16,6 +16,7 @@ use larder_crdt::{ActorTable, Clock, Dot};
 
 use crate::action::Action;
 use crate::bits::Bits;
+use crate::transactions::SeenVersions;
 
 /// A value that a change put under a dot.
 #[derive(Debug, Clone)]
@@ -155,6 +156,8 @@ pub struct History {
     pub leaves: BTreeMap<(usize, DocDot), usize>,
     /// Per partition the changes of each group: two or more elements changed together.
     pub groups: BTreeMap<PartitionId, Vec<Vec<usize>>>,
+    /// What was told of versions.
+    pub versions: SeenVersions,
     /// How many changes are in the trace already.
     pub traced: usize,
     executions: usize,

@@ -31,6 +31,7 @@ pub mod reply;
 pub mod run;
 mod submit;
 pub mod trace;
+pub mod transactions;
 mod truth;
 mod watch;
 pub mod workload;

@@ -47,6 +47,8 @@ pub struct Plan {
     pub quorums: f64,
     /// Share of commands that are WAIT.
     pub waits: f64,
+    /// Share of commands that are WATCH or EXEC.
+    pub transactions: f64,
     /// Documents that somebody watches.
     pub watches: usize,
     /// Zones that the nodes are in.
@@ -99,6 +101,11 @@ impl Plan {
                 0.0
             } else {
                 0.2 * dice.unit()
+            },
+            transactions: if dice.chance(0.4) {
+                0.0
+            } else {
+                0.3 * dice.unit()
             },
             watches: dice.below(3),
             zones: 1 + dice.below(3),

@@ -46,6 +46,13 @@ pub(crate) enum Purpose {
         /// Which one.
         number: u64,
     },
+    /// WATCH.
+    Watch {
+        /// Which keys.
+        number: usize,
+    },
+    /// EXEC.
+    Exec,
     /// A watch.
     Look {
         /// Which one.

@@ -17,6 +17,7 @@ use crate::plan::Plan;
 use crate::replica::Replica;
 use crate::reply::{Said, is_error};
 use crate::submit::{Pending, Purpose, Scattered};
+use crate::transactions::Watching;
 use crate::watch::Watch;
 use crate::world::World;
 
@@ -50,6 +51,8 @@ pub struct Workload {
     pub(crate) scattered: BTreeMap<u64, Scattered>,
     /// Documents that somebody watches.
     pub(crate) watches: Vec<Watch>,
+    /// Clients that will EXEC.
+    pub(crate) watching: Vec<Watching>,
     /// How many numbers were drawn for values.
     pub(crate) values: u64,
     /// How many promises of durability were looked up on the disks.
@@ -78,6 +81,7 @@ impl Workload {
             pending: BTreeMap::new(),
             scattered: BTreeMap::new(),
             watches: Vec::new(),
+            watching: Vec::new(),
             values: 0,
             promises_checked: 0,
         }
@@ -109,6 +113,10 @@ impl World {
         let client = self.dice.below(self.workload.clients.len());
         if self.dice.chance(self.plan.waits) {
             self.wait(entry, client);
+            return;
+        }
+        if self.dice.chance(self.plan.transactions) {
+            self.transact(entry, client);
             return;
         }
         let retries = &mut self.workload.clients[client].retries;
@@ -153,6 +161,8 @@ impl World {
                 self.gather(number, at, reply);
             }
             Purpose::Wait { number } => self.waited(number, token, reply),
+            Purpose::Watch { number } => self.told_version(number, &pending, reply),
+            Purpose::Exec => self.note_written(token, &pending, reply),
             Purpose::Look { watch } => self.looked(watch, reply),
         }
     }
