@@ -1,7 +1,11 @@
 //! What the core is told from outside at every call: time, the view of the cluster, settings, disk.
 
 use std::collections::BTreeSet;
+use std::hash::Hasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use siphasher::sip::SipHasher13;
 
 use crate::id::{NodeId, PartitionId};
 use crate::journal::Journal;
@@ -105,6 +109,34 @@ pub struct View {
     pub runs: Option<BTreeSet<u128>>,
 }
 
+/// Numbers that nobody can guess without knowing the run of the node: for commands that pick. Those
+/// of one run and one order of calls are always the same.
+#[derive(Debug)]
+pub struct Draws {
+    run: u128,
+    drawn: AtomicU64,
+}
+
+impl Draws {
+    /// The numbers of a run.
+    #[must_use]
+    pub fn new(run: u128) -> Self {
+        Self {
+            run,
+            drawn: AtomicU64::new(0),
+        }
+    }
+
+    /// The next number.
+    #[must_use]
+    pub fn draw(&self) -> u64 {
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+        let mut hasher = SipHasher13::new_with_keys((self.run >> 64) as u64, self.run as u64);
+        hasher.write_u64(drawn);
+        hasher.finish()
+    }
+}
+
 /// The surroundings of one call into the core.
 #[derive(Clone)]
 pub struct Env<'a> {
@@ -122,6 +154,8 @@ pub struct Env<'a> {
     pub now: Now,
     /// Where values are noted that lose a conflict.
     pub journal: &'a Journal,
+    /// Numbers at random.
+    pub draws: &'a Draws,
 }
 
 impl Env<'_> {

@@ -134,6 +134,12 @@ impl<'a, 'b> Transaction<'a, 'b> {
         self.env.now.unix_ms
     }
 
+    /// A number at random.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        self.env.draws.draw()
+    }
+
     /// The surroundings of the call.
     #[must_use]
     pub fn env(&self) -> &Env<'b> {

@@ -109,6 +109,7 @@ fn main() {
         run: RUN,
         now,
         journal: node.journal(),
+        draws: node.draws(),
     };
     let mut out = Output::default();
     let mut reply = Reply::new(Protocol::Resp2);

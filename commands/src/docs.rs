@@ -38,6 +38,8 @@ fn title(group: &str) -> &str {
         "list" => "Lists",
         "generic" => "Keys",
         "document" => "Documents",
+        "hash" => "Hashes",
+        "set" => "Sets",
         "connection" => "Connections",
         "server" => "Node",
         "cluster" => "Cluster",

@@ -15,6 +15,7 @@ mod lists;
 mod operation;
 mod server;
 mod set;
+mod sets;
 mod strings;
 mod transactions;
 
@@ -29,6 +30,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     copying::ROWS,
     dumping::ROWS,
     expiry::ROWS,
+    sets::ROWS,
     documents::ROWS,
     connection::ROWS,
     server::ROWS,

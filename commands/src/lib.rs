@@ -27,6 +27,7 @@ pub mod internal;
 pub mod introspect;
 mod key;
 pub mod limits;
+mod members;
 mod numbers;
 pub mod plan;
 pub mod reply;

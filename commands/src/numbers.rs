@@ -17,6 +17,17 @@ pub(crate) fn copies(text: &[u8]) -> Result<u8, CommandError> {
     }
 }
 
+/// How many members at random, or below 0 how many that may be the same.
+pub(crate) fn signed_count(text: &[u8]) -> Result<i64, CommandError> {
+    match integer(text)? {
+        i64::MIN => Err(CommandError::Fixed(
+            "ERR value is out of range, value must between -9223372036854775807 and \
+             9223372036854775807",
+        )),
+        count => Ok(count),
+    }
+}
+
 /// The number of a database.
 pub(crate) fn database(text: &[u8]) -> Result<u8, CommandError> {
     let number = integer(text)?;

@@ -27,7 +27,7 @@ use crate::numbers;
 use crate::reply::Reply;
 
 /// How many rows a page visits unless COUNT says otherwise.
-const COUNT_DEFAULT: usize = 10;
+pub(crate) const COUNT_DEFAULT: usize = 10;
 /// How many rows one request of KEYS visits, so that no lock is held for long.
 const KEYS_ROWS_MAX: usize = 4096;
 /// Keys that one page may hold: it visits at most [`KEYS_ROWS_MAX`] rows and those of one hash.
@@ -36,7 +36,7 @@ const PAGE_KEYS_MAX: usize = 1 << 24;
 const PATTERN_BYTES_MAX: usize = 512 << 20;
 
 /// Bits of a position.
-const POSITION_BITS: u32 = 53;
+pub(crate) const POSITION_BITS: u32 = 53;
 
 /// A place on the ring: what a cursor says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +79,17 @@ impl Position {
     pub(crate) fn hash(self, partitions: Partitions) -> u64 {
         (self.0 << (64 - POSITION_BITS)) << partitions.bits()
     }
+}
+
+/// The number that a client gives as a cursor.
+///
+/// # Errors
+/// [`CommandError::InvalidCursor`].
+pub(crate) fn cursor(text: &[u8]) -> Result<u64, CommandError> {
+    let text = std::str::from_utf8(text).ok();
+    let digits = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let cursor = digits.and_then(|digits| digits.parse().ok());
+    cursor.ok_or(CommandError::InvalidCursor)
 }
 
 /// Which keys are wanted.
@@ -185,10 +196,7 @@ impl Scan {
             scan.filter.pattern = Some(args.to_bytes(1));
             return Ok(scan);
         }
-        let cursor = std::str::from_utf8(args.at(1)).ok();
-        let cursor = cursor.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let cursor = cursor.and_then(|text| text.parse().ok());
-        scan.position = Position::from_cursor(cursor.ok_or(CommandError::InvalidCursor)?);
+        scan.position = Position::from_cursor(cursor(args.at(1))?);
         let mut at = 2;
         while at < args.len() {
             let is = |word: &str| args.at(at).eq_ignore_ascii_case(word.as_bytes());

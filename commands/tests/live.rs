@@ -85,7 +85,7 @@ const FLOATS: &[&str] = &[
     "1.5", "0.25", "-2", "1", "x", "inf", "-0.5", "", "3.0e2", "nan",
 ];
 
-/// Forms of requests: `k` a key, `v` a value, `n` a number, `t` a time, `T` an absolute time in
+/// Forms of requests: `k` a key, `s` one for sets, `m` a member, `v` a value, `n` a number, `t` a time, `T` an absolute time in
 /// milliseconds, `S` one in seconds, `f` a float, `F` a key of floats (doubles here, long doubles
 /// in Redis: only sums without rounding are alike), `c` a condition of EXPIRE; other words stand
 /// for themselves. Conditions stand beside absolute times only: two relative ones of two machines
@@ -201,6 +201,53 @@ const FORMS: &[&str] = &[
     "SCAN x",
     "SCAN 0 COUNT 0",
     "SCAN 0 FOO 1",
+    "SADD s m",
+    "SADD s m m m",
+    "SADD s m m",
+    "SREM s m",
+    "SREM s m m",
+    "SREM s m m k",
+    "SISMEMBER s m",
+    "SISMEMBER k m",
+    "SMISMEMBER s m m m",
+    "SCARD s",
+    "SCARD k",
+    "SMEMBERS s",
+    "SMEMBERS k",
+    "SINTER s s s",
+    "SINTER s",
+    "SUNION s s",
+    "SDIFF s s",
+    "SDIFF s s s",
+    "SINTERSTORE s s s",
+    "SUNIONSTORE s s s",
+    "SDIFFSTORE s s s",
+    "SMOVE s s m",
+    "SPOP s 100",
+    "SPOP s 0",
+    "SPOP s -1",
+    "SRANDMEMBER s 100",
+    "SRANDMEMBER s 0",
+    "SRANDMEMBER k n m",
+    "SSCAN s 0 COUNT 100",
+    "SSCAN s 0 COUNT 100 MATCH v",
+    "SSCAN s 0 COUNT x",
+    "SSCAN s 0 COUNT 0",
+    "SSCAN k 0 FOO",
+    "SSCAN s x",
+    "DEL s",
+    "TYPE s",
+    "TTL s",
+    "EXISTS s",
+    "SET s v",
+    "SETNX s v",
+    "GET s",
+    "INCR s",
+    "PEXPIREAT s T",
+    "PERSIST s",
+    "COMMAND GETKEYSANDFLAGS SINTERSTORE a b c",
+    "COMMAND GETKEYSANDFLAGS SMOVE a b c",
+    "COMMAND GETKEYSANDFLAGS SPOP a",
     "COMMAND GETKEYS GET a",
     "COMMAND GETKEYS MSET a 1 b 2",
     "COMMAND GETKEYS FOO a",
@@ -211,12 +258,26 @@ const FORMS: &[&str] = &[
     "COMMAND FOO",
 ];
 
+/// Commands whose replies hold the same in any order.
+const UNORDERED: &[&str] = &[
+    "KEYS",
+    "SMEMBERS",
+    "SINTER",
+    "SUNION",
+    "SDIFF",
+    "SPOP",
+    "SRANDMEMBER",
+    "SSCAN",
+];
+
 fn request(random: &mut Random, start_ms: u64) -> Vec<Vec<u8>> {
     let conditions = ["NX", "XX", "GT", "LT", "nx", "foo"];
     let form = random.one(FORMS);
     let words = form.split(' ').map(|word| match word {
         "k" => random.one(KEYS).to_owned(),
         "F" => random.one(&["f", "g"]).to_owned(),
+        "s" => random.one(&["{s}a", "{s}b", "{s}c"]).to_owned(),
+        "m" => random.one(&["a", "b", "c", "1", "22", ""]).to_owned(),
         "v" => random.one(VALUES).to_owned(),
         "n" => random.one(NUMBERS).to_owned(),
         "t" => random.one(TIMES).to_owned(),
@@ -298,13 +359,13 @@ fn random_commands_are_answered_as_by_redis() {
                 continue;
             }
             history.push(format!("{shown:?}: {:?}", String::from_utf8_lossy(&real)));
-            // Keys come in any order.
+            // Keys and members come in any order.
             let sorted = |reply: &[u8]| {
                 let mut lines: Vec<_> = reply.split(|byte| *byte == b'\n').collect();
                 lines.sort_unstable();
                 lines.concat()
             };
-            let same = if words[0] == b"KEYS" {
+            let same = if UNORDERED.iter().any(|name| words[0] == name.as_bytes()) {
                 sorted(&ours) == sorted(&real)
             } else {
                 ours == real

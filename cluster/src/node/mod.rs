@@ -32,7 +32,7 @@ pub use open::OpenError;
 pub use requests::{LocalCall, Route, Submitted};
 pub use state::NodeState;
 
-use crate::env::{Env, Now, Settings, View};
+use crate::env::{Draws, Env, Now, Settings, View};
 use crate::id::{NodeId, PartitionId};
 use crate::journal::Journal;
 use crate::message::Message;
@@ -77,6 +77,7 @@ pub struct Node {
     /// The partition whose rows are evicted next.
     evict_hand: AtomicUsize,
     journal: Journal,
+    draws: Draws,
 }
 
 /// Peers with a link, and those of them that cannot take more now.
@@ -134,6 +135,12 @@ impl Node {
         &self.journal
     }
 
+    /// Numbers at random.
+    #[must_use]
+    pub fn draws(&self) -> &Draws {
+        &self.draws
+    }
+
     /// How many partitions the ring has.
     #[must_use]
     pub fn partitions_count(&self) -> usize {
@@ -170,6 +177,7 @@ impl Node {
             run: self.run,
             now,
             journal: &self.journal,
+            draws: &self.draws,
         }
     }
 

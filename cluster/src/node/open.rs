@@ -120,6 +120,7 @@ impl Node {
             moving: AtomicBool::new(false),
             evict_hand: AtomicUsize::new(0),
             journal: crate::journal::Journal::default(),
+            draws: crate::env::Draws::new(run),
         };
         node.recover(now)?;
         if is_new {
