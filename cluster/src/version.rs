@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use larder_crdt::Writer;
 
+use crate::element::{Ending, Family, Role, ending};
 use crate::limits::COUNTED_KEYS_MAX;
 use crate::partition::Target;
 use crate::row_key::RowKey;
@@ -71,7 +72,7 @@ pub fn version(
 ) -> Result<Version, StoreError> {
     let (now_ms, run) = (transaction.now_ms(), transaction.env().run);
     let row = transaction.try_row(place)?.clone();
-    let families = transaction.families(place)?;
+    let families = shown_families(transaction, place, now_ms)?;
     let (partition, target) = transaction.partition(place.partition);
     let copy = match target {
         Target::Main => partition.main.as_mut(),
@@ -109,4 +110,25 @@ pub fn version(
         writer.u64_be(counter);
     }
     Ok(Version(md5_number(writer.as_slice())))
+}
+
+/// The kinds of collections that show under a key and have not ended.
+fn shown_families(
+    transaction: &mut Transaction<'_, '_>,
+    key: &Place,
+    now_ms: u64,
+) -> Result<Vec<Family>, StoreError> {
+    let mut shown = Vec::new();
+    for family in transaction.families(key)? {
+        let place = transaction.element(key, &family.element(Role::DEADLINE, b""));
+        let has_ended = match ending(transaction.try_row(&place)?) {
+            Ending::Never => false,
+            Ending::At(deadline) => deadline.get() <= now_ms,
+            Ending::Closed => true,
+        };
+        if !has_ended {
+            shown.push(family);
+        }
+    }
+    Ok(shown)
 }

@@ -239,6 +239,19 @@ fn whatever_changes_a_watched_key_stops_the_batch() {
         ("SET k 1", "DEL k,SET k 1", false),
         ("SET k 1", "FLUSHALL", false),
         ("DEL k", "FLUSHALL", true),
+        // A collection has many rows.
+        ("RPUSH k a b", "LRANGE k 0 -1,LREM k 0 c", true),
+        ("RPUSH k a b", "RPUSH other a", true),
+        ("RPUSH k a b", "RPUSH k c", false),
+        ("RPUSH k a b", "RPUSH k c,RPOP k", false),
+        ("RPUSH k a b", "LSET k 1 b", false),
+        ("RPUSH k a b", "DEL k", false),
+        ("RPUSH k a b", "DEL k,RPUSH k a b", false),
+        ("RPUSH k a b", "SET k 1", false),
+        ("RPUSH k a b", "EXPIRE k 100", false),
+        ("RPUSH k a b,PEXPIRE k 50", "pass", false),
+        ("RPUSH k a b,PEXPIRE k 50,pass", "pass", true),
+        ("DEL k", "RPUSH k a,DEL k", false),
     ] {
         let world = World::new(1);
         let play = |lines: &str| {
