@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use larder_cluster::copy::{Copy, CopyId, EditContext};
 use larder_cluster::element::{self, Family, Role};
-use larder_cluster::env::{Env, Now, Settings, View};
+use larder_cluster::env::{Draws, Env, Now, Settings, View};
 use larder_cluster::id::{NodeId, PartitionId};
 use larder_cluster::journal::Journal;
 use larder_cluster::layout::Layout;
@@ -93,6 +93,7 @@ struct World {
     writes: usize,
     settings: Settings,
     journal: Journal,
+    draws: Draws,
     view: Arc<View>,
 }
 
@@ -129,6 +130,7 @@ impl World {
             writes: 0,
             settings: Settings::default(),
             journal: Journal::default(),
+            draws: Draws::new(1),
             view: Arc::new(View {
                 digest: layout.digest(),
                 ownership: Arc::new(Ownership::of(&layout)),
@@ -156,6 +158,7 @@ impl World {
                 unix_ms: 1,
             },
             journal: &self.journal,
+            draws: &self.draws,
         };
         let mut redo = nowhere();
         let context = EditContext {

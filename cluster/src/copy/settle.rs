@@ -104,8 +104,8 @@ impl Copy {
 
     /// Forgets those of the resets in `due` that are settled: counters that are all reset, removed
     /// documents whose time is over. This removes nothing from anybody's view and takes no dot.
-    /// Gives the deadlines' rows of the collections that may be cleared, because they have ended for
-    /// everybody.
+    /// Gives the deadlines' rows of the collections that may be cleared, because they have ended
+    /// for everybody.
     ///
     /// # Errors
     /// What the disk says.

@@ -111,26 +111,43 @@ impl Collection {
         let mut from = span.from.clone();
         let to = as_ref(&span.to);
         let mut seen = Seen::Nothing;
-        while found.len() < max && !is_inverted(as_ref(&from), to) {
-            let next = self.elements.range::<[u8], _>((as_ref(&from), to)).next();
-            let known = match (next, &seen) {
-                (_, Seen::ToTheEnd) => true,
-                (Some((name, _)), Seen::Until(until)) if *name <= *until => true,
-                (Some((_, element)), _) => element.joined,
-                (None, Seen::Until(until)) if ends_by(to, until) => true,
-                (None, _) => self.is_gap_known(as_ref(&from)),
-            };
-            if !known {
-                seen = self.load_after(store, slot, as_ref(&from), &seen)?;
-                continue;
+        'reading: while found.len() < max && !is_inverted(as_ref(&from), to) {
+            let mut last = None;
+            let mut is_known = true;
+            for (name, element) in self.elements.range_mut::<[u8], _>((as_ref(&from), to)) {
+                is_known = match &seen {
+                    Seen::ToTheEnd => true,
+                    Seen::Until(until) if *name <= *until => true,
+                    _ => element.joined,
+                };
+                if !is_known {
+                    break;
+                }
+                if found.len() == max {
+                    break 'reading;
+                }
+                element.packed.set_used();
+                let mut row = element.packed.row()?;
+                self.masks.apply(name, &mut row);
+                if !row.is_empty() || element::is_local(name) {
+                    found.push((name.clone(), row));
+                }
+                last = Some(name);
             }
-            let Some((name, _)) = next else { break };
-            let name = name.clone();
-            from = Bound::Excluded(name.to_vec());
-            let element = self.elements.get_mut(&name).expect("it was found");
-            element.packed.set_used();
-            let row = element.packed.row()?;
-            self.show(name, row, &mut found);
+            if let Some(last) = last {
+                from = Bound::Excluded(last.to_vec());
+            }
+            // Behind the last element of the span there may be others on the disk.
+            is_known = is_known
+                && match &seen {
+                    Seen::ToTheEnd => true,
+                    Seen::Until(until) if ends_by(to, until) => true,
+                    _ => self.is_gap_known(as_ref(&from)),
+                };
+            if is_known {
+                break;
+            }
+            seen = self.load_after(store, slot, as_ref(&from), &seen)?;
         }
         Ok(found)
     }

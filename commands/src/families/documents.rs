@@ -116,6 +116,7 @@ pub(super) const ROWS: &[Command] = &[
     },
     Command {
         name: "lexplain",
+        on_collection: OnCollection::Handled,
         arity: 2,
         usage: "key:key",
         summary: "Explains how a key is stored and where.",

@@ -6,13 +6,14 @@ use larder_cluster::transaction::Place;
 use larder_crdt::{Clock, Row, Sibling};
 
 use crate::call::Call;
+use crate::collection;
 use crate::error::CommandError;
-use crate::key;
 use crate::reply::Reply;
 
 pub(super) fn lexplain(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     let place = call.place(1);
     let row = call.row(&place)?.clone();
+    let (kind, ends) = collection::shown(call.transaction, &place, call.now_ms)?;
     let actors = actors_of(call, &place, &row);
     call.reply.map(10);
     field(call.reply, "key", call.args.at(1));
@@ -27,13 +28,9 @@ pub(super) fn lexplain(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> 
     call.reply.integer(i64::from(place.partition.0));
     call.reply.bulk(b"preference");
     preference(call, &place);
-    field(
-        call.reply,
-        "type",
-        key::kind(&row, call.now_ms).word().as_bytes(),
-    );
+    field(call.reply, "type", kind.word().as_bytes());
     call.reply.bulk(b"deadline");
-    deadline(call.reply, key::deadline(&row, call.now_ms));
+    deadline(call.reply, ends);
     call.reply.bulk(b"siblings");
     call.reply.array(row.siblings().len());
     for (sibling, actor) in row.siblings().iter().zip(&actors) {
