@@ -9,6 +9,7 @@ mod counters;
 pub(crate) mod documents;
 mod dumping;
 mod expiry;
+mod hashes;
 mod keys;
 pub(crate) mod lcs;
 mod lists;
@@ -30,6 +31,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     copying::ROWS,
     dumping::ROWS,
     expiry::ROWS,
+    hashes::ROWS,
     sets::ROWS,
     documents::ROWS,
     connection::ROWS,

@@ -80,6 +80,7 @@ fn every_case_is_answered_as_written() {
         ("strings", include_str!("cases/strings.txt")),
         ("expiry", include_str!("cases/expiry.txt")),
         ("keys", include_str!("cases/keys.txt")),
+        ("hashes", include_str!("cases/hashes.txt")),
         ("sets", include_str!("cases/sets.txt")),
         ("documents", include_str!("cases/documents.txt")),
         ("command", include_str!("cases/command.txt")),
