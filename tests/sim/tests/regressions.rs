@@ -28,5 +28,6 @@ seeds! {
     920 a_repeated_write_waits_for_what_the_first_one_wrote,
     1179 a_transfer_survives_a_repeated_call,
     3596 an_answer_to_an_earlier_run_is_not_taken_for_another,
+    8400691 a_leaf_is_gone_where_its_removal_came_first,
     8301131 a_clock_a_year_ahead_may_forget_a_removed_document_before_the_others,
 }

@@ -4,7 +4,8 @@
 use larder_crdt::types::document_causal::{DocDot, Document, State};
 
 /// Says what is wrong with a merge that was done, if anything is.
-/// `is_new` knows the leaves that were never in any replica: nobody can have removed those before.
+/// `is_new` knows the leaves that nobody can have removed before: no replica had them, and their
+/// client did not drop them.
 pub(crate) fn check(
     delta: &State,
     before: &Document,
