@@ -12,7 +12,7 @@
 use larder_crdt::conflict;
 use larder_crdt::{ActorTable, Clock, DecodeError, Dot, Reader, Row, Stamp, Writer};
 
-use super::{Copy, CopyId};
+use super::{Copy, CopyId, retire};
 use crate::env::Env;
 use crate::limits::{ACTORS_PER_PARTITION_MAX, DELTA_ELEMENTS_MAX, LOG_ENTRIES_MAX};
 use crate::log::ElementDots;
@@ -134,6 +134,27 @@ pub struct Joined {
     pub latest: Stamp,
     /// Elements whose rows changed.
     pub changed: Vec<RowKey>,
+    /// Elements of which something was removed that an owner may show for ever: see
+    /// [`Copy::tell_again`].
+    pub disputed: Vec<RowKey>,
+}
+
+/// What became of one element.
+#[derive(Debug, Clone, Copy)]
+struct Became {
+    changed: bool,
+    disputed: bool,
+}
+
+impl Joined {
+    fn note(&mut self, key: RowKey, became: Became) {
+        if became.disputed {
+            self.disputed.push(key.clone());
+        }
+        if became.changed {
+            self.changed.push(key);
+        }
+    }
 }
 
 impl Copy {
@@ -243,6 +264,7 @@ impl Copy {
             self.rows.load(env.store, &change.key)?;
         }
         let mut joined = Joined::default();
+        let differ = env.keeps(10) && retire::differ(&self.clock, &delta.clock);
         for change in delta.changes {
             joined.latest = joined.latest.max(change.row.latest_stamp());
             let fresh: Vec<_> = change
@@ -252,12 +274,12 @@ impl Copy {
                 .filter(|(dot, _)| !self.clock.contains(*dot))
                 .collect();
             joined.fresh += fresh.len();
-            let changed = self.join_row(env, redo, &change, &fresh, &delta.clock)?;
+            let became = self.join_row(env, redo, &change, &fresh, (&delta.clock, differ))?;
             self.note_change(&change.key, &fresh, keeps_log);
-            if changed {
+            if became.changed {
                 self.counted.note(&change.key);
-                joined.changed.push(change.key);
             }
+            joined.note(change.key, became);
         }
         if !env.keeps(4) {
             self.take_clock(redo, &delta.clock);
@@ -265,20 +287,26 @@ impl Copy {
         Ok(joined)
     }
 
-    /// Joins one element; says whether its row changed.
+    /// Joins one element. With the clock of the other side comes whether one of the two has retired
+    /// an actor that the other has not.
     fn join_row(
         &mut self,
         env: &Env<'_>,
         redo: &mut Writer,
         change: &DeltaChange,
         fresh: &[(Dot, Option<Dot>)],
-        their_clock: &Clock,
-    ) -> Result<bool, StoreError> {
+        (their_clock, differ): (&Clock, bool),
+    ) -> Result<Became, StoreError> {
         let slot = self.rows.slot();
         let (clock, resets, now_ms) = (&self.clock, &mut self.resets, env.now.unix_ms);
         let (mut changed, mut expired, mut lost) = (false, false, Vec::new());
+        let mut disputed = false;
         self.rows.update(env.store, &change.key, |mine| {
             let mut row = Row::join(mine, clock, &change.row, their_clock);
+            if differ {
+                let theirs = (&change.row, their_clock);
+                disputed = retire::settle_dispute((mine, clock), theirs, &mut row);
+            }
             expired = row.drop_expired(now_ms);
             changed = row != *mine;
             if changed || !fresh.is_empty() {
@@ -293,7 +321,7 @@ impl Copy {
         })?;
         self.expired += u64::from(expired);
         self.note_conflicts(env, &change.key, lost);
-        Ok(changed)
+        Ok(Became { changed, disputed })
     }
 
     /// Takes over dots whose elements are known to be as the sender has them.
@@ -353,6 +381,7 @@ impl Copy {
         collect_keys(env, other, &mut keys)?;
         collect_keys(env, self, &mut keys)?;
         let mut joined = Joined::default();
+        let differ = env.keeps(10) && retire::differ(&self.clock, &their_clock);
         for key in keys {
             let row = other.rows.get(env.store, &key)?.translate(&translation)?;
             joined.latest = joined.latest.max(row.latest_stamp());
@@ -361,11 +390,12 @@ impl Copy {
                 dots: Vec::new(),
                 row,
             };
-            if self.join_row(env, redo, &change, &[], &their_clock)? {
+            let became = self.join_row(env, redo, &change, &[], (&their_clock, differ))?;
+            if became.changed {
                 self.note_change(&change.key, &[], keeps_log);
                 self.counted.note(&change.key);
-                joined.changed.push(change.key);
             }
+            joined.note(change.key, became);
         }
         joined.fresh = usize::from(!self.clock.covers(&their_clock));
         self.take_clock(redo, &their_clock);

@@ -5,17 +5,95 @@
 //! of its dots, all of them are counted as seen, those that were lost included. One owner finds
 //! that out and tells the others which dots it means; an owner that has others fetches the whole
 //! partition instead.
+//!
+//! A backup may hold dots that were taken for lost. Values under them stay lost. But what it knows
+//! to be removed by them another owner may show, and neither clock tells that the two differ:
+//!
+//! ```text
+//! a:1 SET x   a:2 DEL x   a:3 SET y      a:2 lost, a retired      a backup with a:2 returns
+//! others      {a:1}   clock a:1, a:3     {a:1}  clock a:all  ──▶  all of it, joined with
+//! the backup  {}      clock a:1, a:2                              {}: x is removed here only
+//! ```
+//!
+//! So wherever two copies join of which one alone has retired an actor, and the other knows more of
+//! an element, that is told again under a fresh dot ([`settle_dispute`], [`Copy::tell_again`]).
 
 use std::collections::BTreeSet;
 
-use larder_crdt::{ActorIndex, Clock, Writer};
+use larder_crdt::{ActorIndex, Clock, Dot, Row, Sibling, Value, Writer};
 
-use super::Copy;
+use super::{Copy, Signer};
 use crate::env::Env;
 use crate::id::NodeId;
 use crate::record;
+use crate::row_key::RowKey;
+use crate::store::StoreError;
+
+/// Whether one of two clocks has retired an actor of which the other has some dots.
+pub(super) fn differ(one: &Clock, other: &Clock) -> bool {
+    has_retired_more(one, other) || has_retired_more(other, one)
+}
+
+fn has_retired_more(retired: &Clock, other: &Clock) -> bool {
+    let mut ranges = other.ranges();
+    ranges.any(|(actor, ..)| retired.is_retired(actor) && !other.is_retired(actor))
+}
+
+/// A row as one side has it, with the side's clock.
+type Side<'a> = (&'a Row, &'a Clock);
+
+/// Looks at what joining two rows has made, of which one side has retired more than the other; says
+/// whether it removed something that other owners may still show. If all that the other side knew
+/// of the element is lost, a value included, the row stays as the side has it that retired the
+/// actor: a value that replaced another one is not to take that along.
+pub(super) fn settle_dispute(mine: Side<'_>, theirs: Side<'_>, joined: &mut Row) -> bool {
+    let mut disputed = false;
+    for ((row, clock), (other, other_clock)) in [(mine, theirs), (theirs, mine)] {
+        let is_gone = |sibling: &&Sibling| !joined.contains(sibling.dot);
+        let gone: Vec<&Sibling> = row.siblings().iter().filter(is_gone).collect();
+        if gone.is_empty() || !has_retired_more(clock, other_clock) {
+            continue;
+        }
+        let is_lost = |actor| clock.is_retired(actor) && !other_clock.is_retired(actor);
+        let mut others = other.siblings().iter().filter(is_gone);
+        if clock.covers(other_clock) && others.any(|sibling| is_lost(sibling.dot.actor())) {
+            *joined = row.clone();
+            return false;
+        }
+        // What a mask hides there is told again by itself, and it goes when that is purged.
+        let is_mask = |sibling: &&Sibling| matches!(sibling.value, Value::Mask(_));
+        disputed |= !gone.iter().all(is_mask);
+    }
+    disputed
+}
 
 impl Copy {
+    /// Signs elements as they are here: who has seen the dot removes what this copy has seen and
+    /// not got.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn tell_again(
+        &mut self,
+        env: &Env<'_>,
+        redo: &mut Writer,
+        stint: &mut u32,
+        keys: &[RowKey],
+    ) -> Result<(), StoreError> {
+        for key in keys {
+            let row = self.rows.get(env.store, key)?;
+            let signer = self.ensure_signer(env, stint, redo);
+            let dots = [(Dot::new(signer.index, signer.next), None)];
+            record::change(redo, self.slot(), key, &dots, &row);
+            self.signer = Some(Signer {
+                next: signer.next + 1,
+                ..signer
+            });
+            self.note_change(key, &dots, true);
+        }
+        Ok(())
+    }
+
     /// The dots of one actor that `clock` has.
     fn of_actor(clock: &Clock, actor: ActorIndex) -> Clock {
         let mut own = Clock::new();

@@ -241,6 +241,9 @@ impl Partition {
         match main.join(env, &mut out.redo, delta, keeps_log) {
             Ok(joined) => {
                 self.counts.deltas_joined += 1;
+                if keeps_log {
+                    main.tell_again(env, &mut out.redo, &mut self.stint, &joined.disputed)?;
+                }
                 self.observe(env, joined.latest);
                 self.tell.insert(from);
                 if joined.fresh == 0 || !env.keeps(2) {

@@ -301,6 +301,10 @@ impl Partition {
                     Ok(joined) => {
                         main.role = Role::Main;
                         main.record(&mut out.redo);
+                        if keeps_log {
+                            let keys = &joined.disputed;
+                            main.tell_again(env, &mut out.redo, &mut self.stint, keys)?;
+                        }
                         self.observe(env, joined.latest);
                         self.tell_watchers(out, &joined.changed);
                     }

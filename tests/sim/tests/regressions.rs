@@ -29,5 +29,6 @@ seeds! {
     1179 a_transfer_survives_a_repeated_call,
     3596 an_answer_to_an_earlier_run_is_not_taken_for_another,
     8400691 a_leaf_is_gone_where_its_removal_came_first,
+    8401956 a_removal_that_was_taken_for_lost_comes_back_with_a_backup,
     8301131 a_clock_a_year_ahead_may_forget_a_removed_document_before_the_others,
 }

@@ -3,6 +3,8 @@
 
 #[path = "scenarios/arrivals.rs"]
 mod arrivals;
+#[path = "scenarios/backups.rs"]
+mod backups;
 #[path = "scenarios/doubts.rs"]
 mod doubts;
 #[path = "scenarios/returns.rs"]
