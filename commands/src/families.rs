@@ -9,6 +9,7 @@ mod counters;
 pub(crate) mod documents;
 mod dumping;
 mod expiry;
+mod geo;
 mod hashes;
 mod keys;
 pub(crate) mod lcs;
@@ -17,6 +18,7 @@ mod operation;
 mod server;
 mod set;
 mod sets;
+mod sorted_sets;
 mod strings;
 mod transactions;
 
@@ -34,6 +36,13 @@ pub(crate) const ALL: &[&[Command]] = &[
     hashes::ROWS,
     sets::ROWS,
     documents::ROWS,
+    sorted_sets::SCORES,
+    sorted_sets::RANGES,
+    sorted_sets::TAKE,
+    sorted_sets::RANDOM,
+    sorted_sets::COMBINE,
+    geo::POINTS,
+    geo::SEARCH,
     connection::ROWS,
     server::ROWS,
     operation::ROWS,

@@ -206,7 +206,8 @@ fn clear(edit: &mut Edit<'_>, now_ms: u64) {
     reset_documents(edit, now_ms);
 }
 
-fn reset_counters(edit: &mut Edit<'_>, now_ms: u64) {
+/// Takes back the increments that the edit observes; what must be remembered of them stays.
+pub(crate) fn reset_counters(edit: &mut Edit<'_>, now_ms: u64) {
     let counters = || {
         edit.row()
             .siblings()

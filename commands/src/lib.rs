@@ -34,7 +34,9 @@ pub mod reply;
 mod resp;
 pub mod scan;
 pub mod scatter;
+mod sorted_set;
 pub mod table;
+mod texts;
 pub mod usage;
 
 pub use commands::Commands;

@@ -68,7 +68,7 @@ const fn collect() -> [Found; COMMANDS] {
 }
 
 /// Slots of the index: a power of two, several times the number of commands.
-const SLOTS: usize = 512;
+const SLOTS: usize = 1024;
 const FREE: u16 = u16::MAX;
 
 /// Where in the table a name is: the first free slot at or after its hash.

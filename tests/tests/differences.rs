@@ -8,7 +8,9 @@ use redis::Value;
 const PAGE: &str = include_str!("../../docs/differences.md");
 
 /// Words in capitals that are no commands: options, and errors that no node gives.
-const OTHER_WORDS: &[&str] = &["AS", "ASK", "GT", "LT", "MOVED", "NX", "R", "REPLACE", "XX"];
+const OTHER_WORDS: &[&str] = &[
+    "AS", "ASK", "GT", "LT", "MOVED", "NX", "R", "REPLACE", "STORE", "XX",
+];
 
 /// What stands between backticks.
 fn spans(text: &str) -> impl Iterator<Item = &str> {
