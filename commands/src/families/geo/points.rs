@@ -96,7 +96,7 @@ fn geoadd(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
         at += 1;
     }
     let places = call.args.from(at);
-    if places.len() % 3 != 0 || only_new && only_old {
+    if !places.len().is_multiple_of(3) || only_new && only_old {
         return Err(CommandError::Syntax);
     }
     let mut pairs = Vec::with_capacity(places.len() / 3);

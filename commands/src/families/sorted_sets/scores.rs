@@ -155,7 +155,7 @@ impl AddOptions {
             at += 1;
         }
         let words = args.len() - at;
-        if words == 0 || words % 2 != 0 {
+        if words == 0 || !words.is_multiple_of(2) {
             return Err(CommandError::Syntax);
         }
         options.check(words / 2)?;
@@ -169,7 +169,12 @@ impl AddOptions {
                 "ERR XX and NX options at the same time are not compatible",
             ));
         }
-        if greater && less || greater && only_new || less && only_new {
+        if [greater, less, only_new]
+            .iter()
+            .filter(|is_set| **is_set)
+            .count()
+            > 1
+        {
             return Err(CommandError::Fixed(
                 "ERR GT, LT, and/or NX options at the same time are not compatible",
             ));

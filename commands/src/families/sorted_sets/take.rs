@@ -282,6 +282,9 @@ fn scan_options(options: Args<'_>) -> Result<(Option<&[u8]>, usize), CommandErro
     Ok((pattern, count))
 }
 
+/// The name of an element.
+type Name = Box<[u8]>;
+
 /// Bits of a cursor: clients whose numbers are all doubles hold no more exactly.
 const CURSOR_BITS: u32 = 53;
 
@@ -292,7 +295,7 @@ fn scan_page(
     key: &Place,
     cursor: u64,
     count: usize,
-) -> Result<(Vec<Box<[u8]>>, u64), CommandError> {
+) -> Result<(Vec<Name>, u64), CommandError> {
     let upper = |element: &[u8]| {
         let hash = element.get(2..2 + HASH_BYTES).unwrap_or_default();
         let hash = hash.try_into().map_or(0, u64::from_be_bytes);
