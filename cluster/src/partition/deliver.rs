@@ -271,8 +271,14 @@ impl Partition {
         if self.watched.is_empty() {
             return;
         }
-        for key in changed.iter().filter(|key| self.watched.contains(*key)) {
-            out.events.push(Event::Changed(self.id, key.clone()));
+        // Whoever watches a key is told of all of its rows.
+        let mut told: Option<RowKey> = None;
+        for row in changed {
+            let key = row.with_element(b"");
+            if told.as_ref() != Some(&key) && self.watched.contains(&key) {
+                out.events.push(Event::Changed(self.id, key.clone()));
+                told = Some(key);
+            }
         }
     }
 

@@ -287,9 +287,7 @@ impl Partition {
             change,
         )?;
         self.outgoing |= keeps_log;
-        if self.watched.contains(key) {
-            out.events.push(Event::Changed(self.id, key.clone()));
-        }
+        self.tell_watchers(out, std::slice::from_ref(key));
         Ok(outcome)
     }
 
@@ -419,7 +417,10 @@ impl Partition {
             keeps_log,
             group,
         };
-        copy.clear(context, key, family, seen)
+        copy.clear(context, key, family, seen)?;
+        self.outgoing |= keeps_log;
+        self.tell_watchers(out, std::slice::from_ref(key));
+        Ok(())
     }
 
     /// Drops what has expired by now in up to `rows_max` rows. Gives the number of rows that were
