@@ -81,7 +81,11 @@ fn entry(command: &Command, page: &mut String) {
     match command.spread {
         Spread::None => {}
         Spread::Sum | Spread::Array | Spread::Ok => facts.push("split by node"),
+        Spread::First => facts.push("split by key, one after the other"),
         Spread::Steps => facts.push("split into reads first, then writes"),
+    }
+    if command.is(Flag::Blocking) {
+        facts.push("waits");
     }
     let cost = command.complexity.trim_end_matches('.');
     page.push_str(&format!("\n*{}; {cost}*\n", facts.join("; ")));

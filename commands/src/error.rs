@@ -115,6 +115,15 @@ pub enum CommandError {
     /// A timeout that is no number.
     #[error("ERR timeout is not an integer or out of range")]
     TimeoutNotInteger,
+    /// A timeout that is no number of seconds.
+    #[error("ERR timeout is not a float or out of range")]
+    TimeoutNotFloat,
+    /// A timeout beyond all clocks.
+    #[error("ERR timeout is out of range")]
+    TimeoutOutOfRange,
+    /// CLIENT UNBLOCK with ERROR ended the waiting.
+    #[error("UNBLOCKED client unblocked via CLIENT UNBLOCK")]
+    Unblocked,
     /// A timeout below 0.
     #[error("ERR timeout is negative")]
     TimeoutNegative,

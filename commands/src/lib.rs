@@ -11,6 +11,7 @@
 
 pub mod args;
 pub mod batch;
+pub mod blocking;
 pub mod call;
 mod collection;
 pub mod commands;
@@ -31,7 +32,7 @@ mod members;
 mod numbers;
 pub mod plan;
 pub mod reply;
-mod resp;
+pub mod resp;
 pub mod scan;
 pub mod scatter;
 mod sorted_set;

@@ -16,6 +16,12 @@ pub(crate) fn integer(reply: &[u8]) -> Option<i64> {
     if rest.is_empty() { number(text) } else { None }
 }
 
+/// Whether a reply says that nothing is there.
+#[must_use]
+pub fn is_null(reply: &[u8]) -> bool {
+    matches!(reply, b"$-1\r\n" | b"*-1\r\n" | b"_\r\n")
+}
+
 /// The elements of an array of bulk strings, nulls and integers, each as it is written.
 pub(crate) fn elements(reply: &[u8]) -> Option<Vec<&[u8]>> {
     let (count, mut rest) = line(reply.strip_prefix(b"*")?)?;

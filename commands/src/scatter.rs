@@ -4,6 +4,7 @@
 //! ```text
 //! DEL a b c     ─▶ DEL a c | DEL b            sum of the counts
 //! MGET a b c    ─▶ MGET a c | MGET b          values in the order of the keys
+//! LMPOP 2 a b   ─▶ LMPOP 1 a ─▶ LMPOP 1 b     until one has something
 //! RENAME a b    ─▶ dump a ─▶ load b ─▶ drop a one after the other: reads first, then writes
 //! ```
 //!
@@ -27,7 +28,7 @@ use crate::internal::transfer::{self, Dump};
 use crate::plan::Plan;
 use crate::reply::{Protocol, Reply};
 use crate::resp;
-use crate::table::Spread;
+use crate::table::{Find, Spread};
 
 /// A command on several nodes while it runs.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ enum State {
     Array(Vec<Vec<usize>>),
     /// `+OK` of all, which becomes this reply.
     Ok(&'static [u8]),
+    /// What one key has; the requests for the others, the next one last.
+    First(Vec<Request>),
     /// MSETNX: whether any of its keys exists, then the groups of MSET.
     Exists(Vec<Request>),
     /// RENAME and COPY: the content of the source.
@@ -101,6 +104,12 @@ impl Scatter {
                     _ => State::Sum,
                 };
                 requests
+            }
+            Spread::First => {
+                let mut requests = scatter.one_by_one(plan);
+                let first = requests.pop();
+                scatter.state = State::First(requests);
+                first.into_iter().collect()
             }
             Spread::Steps => scatter.first_step(plan, args, node_of)?,
         };
@@ -168,6 +177,33 @@ impl Scatter {
         groups.into_values().collect()
     }
 
+    /// The command for each key alone, the first one last.
+    fn one_by_one(&self, plan: &Plan) -> Vec<Request> {
+        let args = Args::of_list(&self.args);
+        let positions: Vec<usize> = plan.command.key_positions(args).collect();
+        let (Some(start), Some(end)) = (positions.first(), positions.last()) else {
+            return Vec::new();
+        };
+        let is_counted = matches!(
+            plan.command.keys.first().map(|spec| spec.find),
+            Some(Find::Counted(_))
+        );
+        let head = start - usize::from(is_counted);
+        let alone = |position: &usize| {
+            let key = self.arg(*position);
+            let mut words: Vec<Bytes> = self.args.iter().take(head).cloned().collect();
+            if is_counted {
+                words.push(Bytes::from_static(b"1"));
+            }
+            words.push(key.clone());
+            words.extend(self.args.iter().skip(end + 1).cloned());
+            let mut request = self.request(words, plan.access());
+            request.partitions.push(self.partition_of(&key));
+            request
+        };
+        positions.iter().rev().map(alone).collect()
+    }
+
     fn request(&self, words: Vec<Bytes>, access: Access) -> Request {
         let mut request = Request::new(self.database, words, Vec::new(), access);
         request.protocol = self.protocol.number();
@@ -210,6 +246,16 @@ impl Scatter {
             State::Sum => reply.integer(sum(answers)?),
             State::Array(positions) => array(answers, &positions, reply)?,
             State::Ok(done) => reply.raw(done),
+            State::First(mut others) => {
+                let answer = first(answers)?;
+                match others.pop().filter(|_| resp::is_null(answer)) {
+                    Some(next) => {
+                        self.state = State::First(others);
+                        return Ok(vec![next]);
+                    }
+                    None => reply.raw(answer),
+                }
+            }
             State::Exists(writes) => {
                 if sum(answers)? == 0 {
                     self.state = State::Ok(crate::reply::ONE);

@@ -11,7 +11,7 @@ mod redis;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use harness::World;
+use harness::{Client, World};
 use redis::{Answer, Random};
 
 const NODES: usize = 3;
@@ -253,4 +253,61 @@ fn a_long_list_is_read_from_either_end_and_cut_in_one_step() {
     world.heal();
     assert_eq!(world.shown(1, "LRANGE k 0 -1"), "[1499, mid, 1501]");
     assert_eq!(world.shown(1, "LLEN k"), ":3");
+}
+
+#[test]
+fn a_clear_is_sent_to_the_others_as_any_change_is() {
+    let mut world = World::new(2);
+    let (leader, other) = if world.line(0, "RPUSH k a b c").starts_with(':') {
+        (0, 1)
+    } else {
+        (1, 0)
+    };
+    world.pass(5_000);
+    assert_eq!(world.shown(leader, "DEL k"), ":1");
+    world.pass(50);
+    world.cut();
+    assert_eq!(world.shown(other, "EXISTS k"), ":0");
+    assert_eq!(world.shown(leader, "EXISTS k"), ":0");
+}
+
+#[test]
+fn a_list_is_explained_as_any_key_is() {
+    let world = World::new(1);
+    world.line(0, "RPUSH k a b");
+    world.line(0, "PEXPIREAT k 1800000000000");
+    let explained = world.shown(0, "LEXPLAIN k");
+    for part in ["type, list", "deadline, :1800000000000", "siblings, []"] {
+        assert!(explained.contains(part), "{part}: {explained}");
+    }
+}
+
+#[test]
+fn keys_of_several_nodes_are_asked_one_after_the_other() {
+    let world = World::new(1);
+    let ask = |line: &str| {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let client = Client {
+            scattered: true,
+            ..Client::default()
+        };
+        String::from_utf8(world.ask_as(0, &words, client)).expect("a text")
+    };
+    world.line(0, "RPUSH b x y z");
+    world.line(0, "RPUSH c v w");
+    let reply = ask("LMPOP 4 a b c d RIGHT COUNT 2");
+    assert_eq!(reply, "*2\r\n$1\r\nb\r\n*2\r\n$1\r\nz\r\n$1\r\ny\r\n");
+    assert_eq!(ask("BLPOP a b c 0"), "*2\r\n$1\r\nb\r\n$1\r\nx\r\n");
+    let reply = ask("BLMPOP 0 3 a b c LEFT");
+    assert_eq!(reply, "*2\r\n$1\r\nc\r\n*1\r\n$1\r\nv\r\n");
+    assert_eq!(ask("BRPOP c a 0"), "*2\r\n$1\r\nc\r\n$1\r\nw\r\n");
+    assert_eq!(ask("BRPOP c a b d 0"), "*-1\r\n");
+    world.line(0, "SET a 1");
+    assert!(ask("LMPOP 3 d a b LEFT").starts_with("-WRONGTYPE"));
+    let mut targets = ["d", "e", "f", "g", "h"].iter();
+    let is_refused = |target: &&str| {
+        let reply = ask(&format!("LMOVE b {target} LEFT LEFT"));
+        reply.starts_with("-CROSSSLOT")
+    };
+    assert!(targets.any(|target| is_refused(&target)));
 }

@@ -51,8 +51,8 @@ const NUMBERS: &[&str] = &[
     "2147483648",
 ];
 
-/// Forms of requests: `k` a list's key, `s` a string's, `v` a value, `n` a number, `r` a rank, `e` an end, `w` a
-/// word of LINSERT; other words stand for themselves.
+/// Forms of requests: `k` a list's key, `s` a string's, `v` a value, `n` a number, `r` a rank,
+/// `e` an end, `w` a word of LINSERT; other words stand for themselves.
 const FORMS: &[&str] = &[
     "LPUSH k v",
     "RPUSH k v",
@@ -163,15 +163,16 @@ fn random_commands_on_lists_are_answered_as_by_redis() {
         redis.ask(&[b"HELLO".to_vec(), version.to_vec()]);
         redis.ask(&[b"FLUSHALL".to_vec()]);
         let world = World::new(1);
-        let client = Client {
-            protocol,
-            ..Client::default()
-        };
         let mut history = Vec::new();
         for step in 0..6_000 {
             let words = request(&mut random);
             let real = redis.ask(&words);
             let slices: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let client = Client {
+                protocol,
+                scattered: words[0] == b"LMPOP" && step % 2 == 1,
+                ..Client::default()
+            };
             let ours = world.ask_as(0, &slices, client);
             let shown: Vec<_> = words
                 .iter()

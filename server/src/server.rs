@@ -7,7 +7,7 @@ use larder_cluster::token::Partitions;
 use larder_commands::Commands;
 use tokio::sync::watch;
 
-use crate::client::Clients;
+use crate::client::{Clients, Queues};
 use crate::latency::LatencyLog;
 use crate::link::Links;
 use crate::logging::LogControl;
@@ -43,6 +43,8 @@ pub struct Server {
     pub slow_log: SlowLog,
     /// Moments at which something took long.
     pub latency: LatencyLog,
+    /// Who waits for keys.
+    pub queues: Queues,
     /// Whether commands are held up.
     pub pause: Pause,
     /// How many partitions the ring has.
@@ -83,6 +85,7 @@ impl Server {
             stats: Stats::default(),
             slow_log: SlowLog::default(),
             latency: LatencyLog::default(),
+            queues: Queues::default(),
             pause: Pause::default(),
             shutdown: watch::Sender::new(None),
         }

@@ -1,9 +1,10 @@
-//! Lists: an element is a register under its position (`larder_crdt::types::position`), so that what
-//! is pushed or inserted concurrently stays together and in its order.
+//! Lists: an element is a register under its position (`larder_crdt::types::position`), so that
+//! what is pushed or inserted concurrently stays together and in its order.
 
-use crate::table::Flag::{DenyOom, Fast, MovableKeys, ReadOnly, Write};
-use crate::table::{Command, KeySpec, Scope};
+use crate::table::Flag::{Blocking, DenyOom, Fast, MovableKeys, NoScript, ReadOnly, Write};
+use crate::table::{Command, KeySpec, Scope, Spread};
 
+mod blocking;
 mod change;
 mod ends;
 mod read;
@@ -42,6 +43,17 @@ const POP: Command = Command {
     concurrent: "Removes the elements that it returns. On two sides of a cut the same ones may be \
                  returned, once per side. One that LSET changed meanwhile stays.",
     ..LIST
+};
+
+const BLOCKING_POP: Command = Command {
+    arity: -3,
+    usage: "key:key... timeout:double",
+    since: "2.0.0",
+    complexity: "O(N) where N is the number of provided keys.",
+    flags: &[Write, NoScript, Blocking],
+    keys: &[KeySpec::range(1, -2, 1, &["RW", "access", "delete"])],
+    spread: Spread::First,
+    ..POP
 };
 
 const CHANGE: Command = Command {
@@ -233,6 +245,61 @@ pub(super) const ROWS: &[Command] = &[
         keys: &[KeySpec::counted(1, &["RW", "access", "delete"])],
         asked: Some(ends::check_lmpop),
         scope: Scope::Keys(ends::lmpop),
+        spread: Spread::First,
         ..POP
+    },
+    Command {
+        name: "blpop",
+        summary: "Removes and returns the first element in a list. Blocks until an element is \
+                  available otherwise. Deletes the list if the last element was popped.",
+        scope: Scope::Keys(blocking::blpop),
+        ..BLOCKING_POP
+    },
+    Command {
+        name: "brpop",
+        summary: "Removes and returns the last element in a list. Blocks until an element is \
+                  available otherwise. Deletes the list if the last element was popped.",
+        scope: Scope::Keys(blocking::brpop),
+        ..BLOCKING_POP
+    },
+    Command {
+        name: "blmpop",
+        arity: -5,
+        usage: "timeout:double numkeys:integer key:key... <LEFT | RIGHT> [COUNT count:integer]",
+        summary: "Pops the first element from one of multiple lists. Blocks until an element is \
+                  available otherwise. Deletes the list if the last element was popped.",
+        since: "7.0.0",
+        complexity: "O(N+M) where N is the number of provided keys and M is the number of elements \
+                     returned.",
+        flags: &[Write, Blocking, MovableKeys],
+        keys: &[KeySpec::counted(2, &["RW", "access", "delete"])],
+        asked: Some(blocking::check_blmpop),
+        scope: Scope::Keys(blocking::blmpop),
+        ..BLOCKING_POP
+    },
+    Command {
+        name: "blmove",
+        arity: 6,
+        usage: "source:key destination:key <LEFT | RIGHT> <LEFT | RIGHT> timeout:double",
+        summary: "Pops an element from a list, pushes it to another list and returns it. Blocks \
+                  until an element is available otherwise. Deletes the list if the last element \
+                  was moved.",
+        since: "6.2.0",
+        flags: &[Write, DenyOom, NoScript, Blocking],
+        scope: Scope::Keys(blocking::blmove),
+        ..MOVE
+    },
+    Command {
+        name: "brpoplpush",
+        arity: 4,
+        usage: "source:key destination:key timeout:double",
+        summary: "Pops an element from a list, pushes it to another list and returns it. Block \
+                  until an element is available otherwise. Deletes the list if the last element \
+                  was popped.",
+        since: "2.2.0",
+        deprecated: Some(("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments")),
+        flags: &[Write, DenyOom, NoScript, Blocking],
+        scope: Scope::Keys(blocking::brpoplpush),
+        ..MOVE
     },
 ];

@@ -262,6 +262,8 @@ pub enum Spread {
     Array,
     /// Each node does its part; all is well if all went well.
     Ok,
+    /// The keys are asked one after the other, until one has something.
+    First,
     /// Its own steps: reads first, then writes. See `scatter.rs`.
     Steps,
 }

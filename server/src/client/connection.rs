@@ -138,7 +138,7 @@ impl Connection {
             self.flush(stream, &ran).await?;
             if let Some(args) = ran.alone {
                 let before = self.reply.len();
-                let closes = self.run_alone(args).await;
+                let closes = self.run_alone(args, stream, &mut input).await;
                 self.silence_from(before);
                 self.write_out(stream).await?;
                 if closes {
@@ -400,7 +400,7 @@ impl Connection {
 }
 
 /// Reads once; false if the client is done.
-async fn read(
+pub(super) async fn read(
     stream: &mut TcpStream,
     input: &mut BytesMut,
     info: &ClientInfo,

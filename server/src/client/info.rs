@@ -9,6 +9,7 @@ use larder_commands::table;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::block::Unblock;
 use crate::runtime::clock_unix_ms;
 
 /// In place of a row's number.
@@ -54,6 +55,8 @@ pub struct ClientInfo {
     pub is_killed: AtomicBool,
     /// Wakes the connection to end.
     pub kill: Notify,
+    /// CLIENT UNBLOCK.
+    pub unblock: Unblock,
 }
 
 /// What a client tells of itself.
@@ -179,6 +182,7 @@ impl Clients {
             no_touch: AtomicBool::new(false),
             is_killed: AtomicBool::new(false),
             kill: Notify::new(),
+            unblock: Unblock::default(),
         });
         connected.insert(info.id, info.clone());
         Some(info)

@@ -1,6 +1,7 @@
 //! Clients: connections, and the commands that they send.
 
 mod ahead;
+mod block;
 mod connection;
 mod fetch;
 mod info;
@@ -11,6 +12,7 @@ mod step;
 mod watch;
 mod written;
 
+pub use block::Queues;
 pub use connection::{Connection, Silence, serve};
 pub use info::{ClientInfo, ClientWords, Clients};
 pub use listen::listen;

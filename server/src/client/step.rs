@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::BytesMut;
 use larder_cluster::env::{Env, Now};
 use larder_cluster::id::PartitionId;
 use larder_cluster::node::{LocalCall, Route};
@@ -16,7 +17,9 @@ use larder_commands::commands::FETCH_FIRST;
 use larder_commands::error::CommandError;
 use larder_commands::plan::{Plan, plan};
 use larder_commands::reply::Reply;
+use larder_commands::resp;
 use larder_commands::table::{Flag, Scope, Spread};
+use tokio::net::TcpStream;
 
 use super::connection::Connection;
 use super::fetch;
@@ -235,6 +238,10 @@ impl Connection {
     /// A command on keys: here if they are here, else where they are.
     fn step_keys(&mut self, args: Args<'_>, planned: &Plan, batch: &mut Batch<'_>) -> Step {
         let access = planned.access();
+        // Who comes later waits behind those who wait already.
+        if planned.command.is(Flag::Blocking) && self.server.queues.waiting() > 0 {
+            return Step::Alone;
+        }
         if is_simple(planned, &batch.settings) {
             let node = &batch.server.runtime.node;
             let call = LocalCall {
@@ -263,7 +270,8 @@ impl Connection {
     /// What remains to be done after a command ran here.
     fn finish_local(&mut self, planned: &Plan, batch: &mut Batch<'_>, before: usize) -> Step {
         let written = self.reply.as_bytes().get(before..).unwrap_or_default();
-        if written == FETCH_FIRST {
+        let is_waiting = planned.command.is(Flag::Blocking) && resp::is_null(written);
+        if written == FETCH_FIRST || is_waiting {
             self.reply.truncate(before);
             return Step::Alone;
         }
@@ -281,7 +289,8 @@ impl Connection {
 
     /// A command whose keys are not all ready here, or that waits for other replicas.
     fn step_away(&mut self, args: Args<'_>, planned: &Plan, batch: &mut Batch<'_>) -> Step {
-        if self.is_scattered(&planned.partitions, batch.env.now) {
+        let waits = planned.command.is(Flag::Blocking);
+        if waits || self.is_scattered(&planned.partitions, batch.env.now) {
             return Step::Alone;
         }
         let request = self.request(args, planned, &batch.settings);
@@ -337,7 +346,12 @@ impl Connection {
     }
 
     /// Runs a command that takes its time; says whether the connection ends after it.
-    pub(super) async fn run_alone(&mut self, args: OwnedArgs) -> bool {
+    pub(super) async fn run_alone(
+        &mut self,
+        args: OwnedArgs,
+        stream: &mut TcpStream,
+        input: &mut BytesMut,
+    ) -> bool {
         let planned = match plan(args.as_args(), self.partitions()) {
             Ok(planned) => planned,
             Err(error) => {
@@ -347,6 +361,9 @@ impl Connection {
         };
         let (before, began) = (self.reply.len(), Instant::now());
         let outcome = match planned.command.scope {
+            Scope::Keys(_) if planned.command.is(Flag::Blocking) => {
+                self.block(&args, &planned, stream, input).await
+            }
             Scope::Keys(_) if planned.command.spread != Spread::None => {
                 handlers::spread(self, &args, &planned).await
             }

@@ -197,19 +197,21 @@ pub(super) fn pause(connection: &mut Connection, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn unblock(connection: &mut Connection, args: Args<'_>) -> Outcome {
-    integer(args.at(2))?;
-    if let Some(how) = args.get(3) {
-        let known = [&b"TIMEOUT"[..], b"ERROR"]
-            .iter()
-            .any(|word| how.eq_ignore_ascii_case(word));
-        if !known {
+    let id = integer(args.at(2))?;
+    let by_error = match args.get(3) {
+        None => false,
+        Some(how) if how.eq_ignore_ascii_case(b"TIMEOUT") => false,
+        Some(how) if how.eq_ignore_ascii_case(b"ERROR") => true,
+        Some(_) => {
             return Err(CommandError::Fixed(
                 "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
             ));
         }
-    }
-    // No command of this release blocks.
-    connection.reply.integer(0);
+    };
+    let client = u64::try_from(id).ok();
+    let client = client.and_then(|id| connection.server.clients.find(id));
+    let was_waiting = client.is_some_and(|client| client.unblock.end(by_error));
+    connection.reply.integer(was_waiting.into());
     Ok(Step::Done)
 }
 

@@ -113,7 +113,11 @@ pub(super) fn rpoplpush(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError>
     move_element(call, End::Right, End::Left)
 }
 
-fn move_element(call: &mut Call<'_, '_, '_>, from: End, to: End) -> Result<(), CommandError> {
+pub(super) fn move_element(
+    call: &mut Call<'_, '_, '_>,
+    from: End,
+    to: End,
+) -> Result<(), CommandError> {
     let Some(source) = call.collection(1, Family::LIST)? else {
         call.reply.null();
         return Ok(());
@@ -178,7 +182,12 @@ pub(super) fn check_lmpop(args: Args<'_>) -> Result<Asked, CommandError> {
 }
 
 pub(super) fn lmpop(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
-    let pops = Pops::parse(call.args, 1)?;
+    pop_first(call, 1)
+}
+
+/// Pops from the first list that there is; `numkeys` stands at `at`.
+pub(super) fn pop_first(call: &mut Call<'_, '_, '_>, at: usize) -> Result<(), CommandError> {
+    let pops = Pops::parse(call.args, at)?;
     let (first, keys) = pops.keys;
     for index in first..first + keys {
         if let Some(list) = call.collection_to_change(index, Family::LIST)? {

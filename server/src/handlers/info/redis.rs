@@ -82,7 +82,7 @@ pub(super) fn clients(server: &Server, lines: &mut Lines) {
         "client_recent_max_output_buffer",
         most(|client| client.output_bytes.load(Ordering::Relaxed)),
     );
-    lines.add("blocked_clients", 0);
+    lines.add("blocked_clients", server.queues.waiting());
     lines.add("tracking_clients", 0);
     lines.add("clients_in_timeout_table", 0);
     lines.add("total_blocking_keys", 0);
