@@ -64,8 +64,8 @@ const UNITS: &[&str] = &["m", "km", "ft", "mi", "KM", "km", "km", "yd"];
 
 /// Forms of requests: `z` a key of a sorted set, `l` the key whose scores are all 0, `g` one of
 /// places, `m` a member, `s` a score, `B` a bad one, `b` a bound of scores, `n` one of names, `i` a
-/// rank, `N` a count; `c` a city, `x`, `y`, `r` and `u` a position, a radius and a unit; other words
-/// stand for themselves.
+/// rank, `N` a count; `c` a city, `x`, `y`, `r` and `u` a position, a radius and a unit; other
+/// words stand for themselves.
 const FORMS: &[&str] = &[
     "ZADD z s m",
     "ZADD z s m s m s m",

@@ -75,8 +75,7 @@ impl Model {
             })
         };
         let base = known()
-            .filter(|(number, change)| change.base.is_some() && !is_gone(*number, true))
-            .last()
+            .rfind(|(number, change)| change.base.is_some() && !is_gone(*number, true))
             .and_then(|(_, change)| change.base);
         let amounts: Vec<i32> = known()
             .filter(|(number, _)| !is_gone(*number, false))

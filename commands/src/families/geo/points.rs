@@ -20,7 +20,8 @@ pub(crate) const ROWS: &[Command] = &[
         summary: "Adds one or more members to a geospatial index. The key is created if it \
                   doesn't exist.",
         since: "3.2.0",
-        complexity: "O(log(N)) for each item added, where N is the number of elements in the sorted \
+        complexity: "O(log(N)) for each item added, where N is the number of elements in \
+                  the sorted \
                   set.",
         flags: &[Write, DenyOom],
         keys: &[KeySpec::at(1, &["RW", "update"])],

@@ -25,7 +25,8 @@ pub(crate) const ROWS: &[Command] = &[
                   [WITHCOORD] [WITHDIST] [WITHHASH]",
         summary: "Queries a geospatial index for members inside an area of a box or a circle.",
         since: "6.2.0",
-        complexity: "O(N+log(M)) where N is the number of elements in the grid-aligned bounding box \
+        complexity: "O(N+log(M)) where N is the number of elements in the grid-aligned \
+                  bounding box \
                   area around the shape provided as the filter and M is the number of items \
                   inside the shape.",
         flags: &[ReadOnly],
@@ -43,7 +44,8 @@ pub(crate) const ROWS: &[Command] = &[
         summary: "Queries a geospatial index for members inside an area of a box or a circle, \
                   optionally stores the result.",
         since: "6.2.0",
-        complexity: "O(N+log(M)) where N is the number of elements in the grid-aligned bounding box \
+        complexity: "O(N+log(M)) where N is the number of elements in the grid-aligned \
+                  bounding box \
                   area around the shape provided as the filter and M is the number of items \
                   inside the shape.",
         flags: &[Write, DenyOom],

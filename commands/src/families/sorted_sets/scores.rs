@@ -23,7 +23,8 @@ pub(crate) const ROWS: &[Command] = &[
         summary: "Adds one or more members to a sorted set, or updates their scores. Creates the \
                   key if it doesn't exist.",
         since: "1.2.0",
-        complexity: "O(log(N)) for each item added, where N is the number of elements in the sorted \
+        complexity: "O(log(N)) for each item added, where N is the number of elements in \
+                  the sorted \
                   set.",
         flags: &[Write, DenyOom, Fast],
         keys: &[KeySpec::at(1, &["RW", "update"])],

@@ -30,7 +30,8 @@ pub(crate) const ROWS: &[Command] = &[
         summary: "Returns the lowest-scoring members from a sorted set after removing them. \
                   Deletes the sorted set if the last member was popped.",
         since: "5.0.0",
-        complexity: "O(log(N)*M) with N being the number of elements in the sorted set, and M being \
+        complexity: "O(log(N)*M) with N being the number of elements in the sorted set, \
+                  and M being \
                   the number of elements popped.",
         flags: &[Write, Fast],
         keys: &[KeySpec::at(1, &["RW", "access", "delete"])],
@@ -46,7 +47,8 @@ pub(crate) const ROWS: &[Command] = &[
         summary: "Returns the highest-scoring members from a sorted set after removing them. \
                   Deletes the sorted set if the last member was popped.",
         since: "5.0.0",
-        complexity: "O(log(N)*M) with N being the number of elements in the sorted set, and M being \
+        complexity: "O(log(N)*M) with N being the number of elements in the sorted set, \
+                  and M being \
                   the number of elements popped.",
         flags: &[Write, Fast],
         keys: &[KeySpec::at(1, &["RW", "access", "delete"])],
