@@ -76,7 +76,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (copy.clone(), 0u8..6).prop_map(|(c, m)| Step::Write(c, m)),
         2 => (copy.clone(), 0u8..6).prop_map(|(c, m)| Step::Remove(c, m)),
         2 => copy.clone().prop_map(Step::Clear),
-        6 => (copy.clone(), copy.clone(), any::<bool>()).prop_map(|(a, b, all)| Step::Hear(a, b, all)),
+        6 => (copy.clone(), copy.clone(), any::<bool>())
+            .prop_map(|(a, b, all)| Step::Hear(a, b, all)),
         2 => copy.clone().prop_map(Step::Checkpoint),
         1 => (copy.clone(), any::<u8>()).prop_map(|(c, rows)| Step::Purge(c, rows)),
         1 => copy.prop_map(Step::Evict),
@@ -229,7 +230,7 @@ impl World {
         }
     }
 
-    /// `to` joins what `from` has and it lacks. Of a part of it the definition is told the same part.
+    /// `to` joins what `from` has and it lacks, or only what `from` knows of clears.
     fn hear(&mut self, to: usize, from: usize, all: bool) {
         if to == from {
             return;

@@ -309,5 +309,5 @@ fn keys_of_several_nodes_are_asked_one_after_the_other() {
         let reply = ask(&format!("LMOVE b {target} LEFT LEFT"));
         reply.starts_with("-CROSSSLOT")
     };
-    assert!(targets.any(|target| is_refused(&target)));
+    assert!(targets.any(is_refused));
 }

@@ -64,8 +64,8 @@ const DEADLINE: Command = Command {
     complexity: "O(N) where N is the number of specified fields",
     flags: &[Write, DenyOom, Fast],
     keys: &[KeySpec::at(1, &["RW", "update"])],
-    concurrent: "Per field: among concurrent deadlines the longest holds; a concurrent HPERSIST, or \
-                 a write of the value that saw no deadline, holds over any.",
+    concurrent: "Per field: among concurrent deadlines the longest holds; a concurrent HPERSIST, \
+                 or a write of the value that saw no deadline, holds over any.",
     ..HASH
 };
 
@@ -83,8 +83,8 @@ pub(in crate::families) const ROWS: &[Command] = &[
     Command {
         name: "hset",
         summary: "Creates or modifies the value of a field in a hash.",
-        complexity: "O(1) for each field/value pair added, so O(N) to add N field/value pairs when the \
-                     command is called with multiple field/value pairs.",
+        complexity: "O(1) for each field/value pair added, so O(N) to add N field/value pairs \
+                     when the command is called with multiple field/value pairs.",
         scope: Scope::Keys(hset),
         ..WRITE
     },
@@ -166,28 +166,29 @@ pub(in crate::families) const ROWS: &[Command] = &[
         name: "hdel",
         arity: -3,
         usage: "key:key field...",
-        summary: "Deletes one or more fields and their values from a hash. Deletes the hash if no fields \
-                  remain.",
+        summary: "Deletes one or more fields and their values from a hash. Deletes the hash if no \
+                  fields remain.",
         complexity: "O(N) where N is the number of fields to be removed.",
         flags: &[Write, Fast],
         keys: &[KeySpec::at(1, &["RW", "delete"])],
         scope: Scope::Keys(hdel),
-        concurrent: "Removes what it has seen of the fields; concurrent writes and increments stay.",
+        concurrent: "Removes what it has seen of the fields; concurrent writes and increments \
+                     stay.",
         ..HASH
     },
     Command {
         name: "hincrby",
         usage: "key:key field increment:integer",
-        summary: "Increments the integer value of a field in a hash by a number. Uses 0 as initial value if \
-                  the field doesn't exist.",
+        summary: "Increments the integer value of a field in a hash by a number. Uses 0 as \
+                  initial value if the field doesn't exist.",
         scope: Scope::Keys(hincrby),
         ..INCREMENT
     },
     Command {
         name: "hincrbyfloat",
         usage: "key:key field increment:double",
-        summary: "Increments the floating point value of a field by a number. Uses 0 as initial value if \
-                  the field doesn't exist.",
+        summary: "Increments the floating point value of a field by a number. Uses 0 as initial \
+                  value if the field doesn't exist.",
         since: "2.6.0",
         scope: Scope::Keys(hincrbyfloat),
         ..INCREMENT

@@ -126,7 +126,8 @@ pub(in crate::families) const ROWS: &[Command] = &[
         tips: &["nondeterministic_output"],
         scope: Scope::Keys(spop),
         concurrent: "Removes the additions that it has seen. The same member may be popped on both \
-                     sides of a cut, once per side; one that is added again at the same time stays.",
+                     sides of a cut, once per side; one that is added again at the same time \
+                     stays.",
         ..SET
     },
     Command {
