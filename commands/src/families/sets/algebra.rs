@@ -6,10 +6,13 @@ use larder_cluster::element::Family;
 use larder_cluster::transaction::Place;
 
 use super::{add, contains, remove};
+use crate::args::Args;
 use crate::call::Call;
 use crate::collection;
 use crate::error::CommandError;
 use crate::members::Walk;
+use crate::numbers;
+use crate::table::Asked;
 
 /// What becomes of several sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +122,46 @@ pub(super) fn sunion(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
 
 pub(super) fn sdiff(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
     answer(call, Operation::Difference)
+}
+
+/// Finds errors in the arguments of SINTERCARD before the keys are counted by them.
+pub(super) fn check_sintercard(args: Args<'_>) -> Result<Asked, CommandError> {
+    limit(args)?;
+    Ok(Asked::default())
+}
+
+/// Behind which argument the keys of SINTERCARD end, and its limit; 0 is none.
+fn limit(args: Args<'_>) -> Result<(usize, usize), CommandError> {
+    let keys = numbers::integer(args.at(1)).map_err(|_| CommandError::NumKeys)?;
+    let keys = usize::try_from(keys).ok().filter(|keys| *keys > 0);
+    let end = keys.ok_or(CommandError::NumKeys)?.saturating_add(2);
+    if end > args.len() {
+        return Err(CommandError::Fixed(
+            "ERR Number of keys can't be greater than number of args",
+        ));
+    }
+    let (mut words, mut limit) = (args.from(end).iter(), 0);
+    while let Some(word) = words.next() {
+        if !word.eq_ignore_ascii_case(b"limit") {
+            return Err(CommandError::Syntax);
+        }
+        let given = numbers::integer(words.next().ok_or(CommandError::Syntax)?).ok();
+        let given = given.and_then(|given| usize::try_from(given).ok());
+        limit = given.ok_or(CommandError::Fixed("ERR LIMIT can't be negative"))?;
+    }
+    Ok((end, limit))
+}
+
+pub(super) fn sintercard(call: &mut Call<'_, '_, '_>) -> Result<(), CommandError> {
+    let (end, limit) = limit(call.args)?;
+    let sources = sources(call, 2..end)?;
+    let mut count = 0;
+    compute(call, Operation::Intersection, &sources, |_, _| {
+        count += 1;
+        limit == 0 || count < limit
+    })?;
+    call.reply.count(count);
+    Ok(())
 }
 
 fn store(call: &mut Call<'_, '_, '_>, operation: Operation) -> Result<(), CommandError> {

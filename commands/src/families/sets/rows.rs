@@ -1,9 +1,12 @@
 //! The rows of set commands.
 
-use crate::table::Flag::{DenyOom, Fast, ReadOnly, Write};
+use crate::table::Flag::{DenyOom, Fast, MovableKeys, ReadOnly, Write};
 use crate::table::{Command, KeySpec, Scope};
 
-use super::algebra::{sdiff, sdiffstore, sinter, sinterstore, smove, sunion, sunionstore};
+use super::algebra::{
+    check_sintercard, sdiff, sdiffstore, sinter, sintercard, sinterstore, smove, sunion,
+    sunionstore,
+};
 use super::{sadd, scard, sismember, smembers, smismember, spop, srandmember, srem, sscan};
 
 const SET: Command = Command {
@@ -161,6 +164,20 @@ pub(in crate::families) const ROWS: &[Command] = &[
         summary: "Returns the intersect of multiple sets.",
         complexity: INTERSECTION,
         scope: Scope::Keys(sinter),
+        ..SEVERAL
+    },
+    Command {
+        name: "sintercard",
+        arity: -3,
+        usage: "numkeys:integer key:key... [LIMIT limit:integer]",
+        summary: "Returns the number of members of the intersect of multiple sets.",
+        since: "7.0.0",
+        complexity: INTERSECTION,
+        flags: &[ReadOnly, MovableKeys],
+        keys: &[KeySpec::counted(1, &["RO", "access"])],
+        tips: &[],
+        scope: Scope::Keys(sintercard),
+        asked: Some(check_sintercard),
         ..SEVERAL
     },
     Command {
